@@ -1,0 +1,26 @@
+//! The session model, the id generator and the [`SessionBackend`] trait of session-kit.
+
+mod backend;
+mod clock;
+mod durability;
+mod error;
+mod id;
+mod id_generator;
+mod principal;
+mod record;
+mod revision;
+mod timestamp;
+mod token;
+
+pub use async_trait::async_trait;
+pub use backend::{CreateOutcome, Cursor, DeleteOutcome, Listing, Purged, SessionBackend, UpdateOutcome};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use durability::Durability;
+pub use error::{Error, ErrorKind, Operation, Result};
+pub use id::{InvalidSessionId, SessionId};
+pub use id_generator::{IdGenerator, RandomIds};
+pub use principal::Principal;
+pub use record::Record;
+pub use revision::Revision;
+pub use timestamp::Timestamp;
+pub use token::SessionToken;

@@ -1,0 +1,124 @@
+//! The credential: what the cookie carries, and the digest that the store holds in its place.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::SessionId;
+
+/// An id and the secret that goes with it, written `<id>.<secret>`: 22 + 1 + 43 characters.
+///
+/// The secret is 256 random bits and exists in the cookie only; a store sees its
+/// [digest](SessionToken::digest), so a stolen copy of the store signs nobody in (CVE-2019-16782). There
+/// is no `Display` and no `Serialize`, and `Debug` hides the secret: [`expose`](Self::expose) is the one
+/// way out.
+#[derive(Clone)]
+pub struct SessionToken {
+    id: SessionId,
+    secret: [u8; SECRET_LEN],
+}
+
+const SECRET_LEN: usize = 32;
+const SECRET_TEXT_LEN: usize = 43;
+
+/// Keeps these digests apart from every other use of SHA-256 over the same bytes.
+const DIGEST_DOMAIN: &[u8] = b"session-kit token digest v1\0";
+
+impl SessionToken {
+    /// The token of a custom [`IdGenerator`](crate::IdGenerator). Both parts must come from a
+    /// cryptographically secure generator.
+    #[must_use]
+    pub const fn from_parts(id: SessionId, secret: [u8; 32]) -> Self {
+        Self { id, secret }
+    }
+
+    /// Reads a token's text; `None` unless it is exactly what [`expose`](Self::expose) writes.
+    ///
+    /// Checks length and alphabet only: whether such a session exists is for
+    /// [`SessionManager::open`](crate::SessionManager::open) to find out.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, secret) = text.split_at_checked(SessionId::TEXT_LEN)?;
+        let secret_text = secret.strip_prefix('.')?;
+        if secret_text.len() != SECRET_TEXT_LEN {
+            return None;
+        }
+        let id = id.parse().ok()?;
+        let mut secret = [0; SECRET_LEN];
+        match URL_SAFE_NO_PAD.decode_slice(secret_text, &mut secret) {
+            Ok(SECRET_LEN) => Some(Self { id, secret }),
+            _ => None,
+        }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The token's text, secret included: for the cookie, and for nothing else.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut text = String::with_capacity(SessionId::TEXT_LEN + 1 + SECRET_TEXT_LEN);
+        URL_SAFE_NO_PAD.encode_string(self.id.as_bytes(), &mut text);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(self.secret, &mut text);
+        text
+    }
+
+    /// What the store holds of the secret. The id is part of it, so a digest that is copied to
+    /// another session's record opens nothing there.
+    pub(crate) fn digest(&self) -> SecretDigest {
+        let mut hash = Sha256::new();
+        hash.update(DIGEST_DOMAIN);
+        hash.update(self.id.as_bytes());
+        hash.update(self.secret);
+        SecretDigest(hash.finalize().into())
+    }
+
+    /// This token's secret with another id: rotation takes a fresh token and keeps the id.
+    pub(crate) fn with_id(self, id: SessionId) -> Self {
+        Self { id, ..self }
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionToken").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a secret, bound to its session's id. Equality takes the same time for every input.
+#[derive(Clone, Copy)]
+pub(crate) struct SecretDigest([u8; 32]);
+
+impl SecretDigest {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for SecretDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SecretDigest {}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretDigest(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests;
