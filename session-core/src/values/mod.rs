@@ -1,0 +1,8 @@
+//! A session's values: one JSON document, kept as text and split where it is changed.
+//!
+//! Neither `serde_json::Value` nor `RawValue` has a place in here: with the features of serde_json that
+//! any other crate may switch on, stored text with a magic key parses into another structure.
+
+#[cfg(test)]
+mod samples;
+mod scan;
