@@ -12,6 +12,7 @@ mod revision;
 mod timestamp;
 mod token;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the session, which is not built yet"))]
+#[expect(unused_imports, reason = "for the session, which is not built yet")]
 mod values;
 
 pub use async_trait::async_trait;
@@ -26,3 +27,4 @@ pub use record::Record;
 pub use revision::Revision;
 pub use timestamp::Timestamp;
 pub use token::SessionToken;
+pub use values::{AsKey, AsPath, Key};

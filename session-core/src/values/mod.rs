@@ -3,6 +3,11 @@
 //! Neither `serde_json::Value` nor `RawValue` has a place in here: with the features of serde_json that
 //! any other crate may switch on, stored text with a magic key parses into another structure.
 
+mod key;
+mod path;
 #[cfg(test)]
 mod samples;
 mod scan;
+
+pub use key::{AsKey, AsPath, Key};
+pub(crate) use path::Path;
