@@ -1,0 +1,167 @@
+//! All values of one session: see [`Document`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::encoding::inspect;
+use super::lists::Lists;
+use super::node::{Change, Node};
+use super::path::{FLASH, MAX_DEPTH, Path};
+use super::scan::{Entries, Flaw, Shape};
+use crate::{Error, ErrorKind, Result};
+
+/// The values of a session: one JSON map.
+///
+/// Nothing is looked at before it is asked for, so a damaged document fails
+/// ([`Corrupt`](ErrorKind::Corrupt)) in the operations that come across the damage. An operation that
+/// fails leaves the document as it was, and to clone one that was not changed copies nothing.
+#[derive(Clone)]
+pub(crate) struct Document {
+    root: Node,
+}
+
+impl Document {
+    pub(crate) fn empty() -> Self {
+        Self { root: Node::Text(Bytes::from_static(b"{}")) }
+    }
+
+    /// The document with this text. No text at all is a document without values.
+    pub(crate) fn from_json(text: Bytes) -> Self {
+        Self { root: Node::Text(text) }
+    }
+
+    /// The document's text: the very bytes that it was made from if nothing has changed since, else
+    /// the same bytes for the same sequence of changes.
+    pub(crate) fn to_json(&self) -> Bytes {
+        self.root.to_text()
+    }
+
+    /// The JSON text of the value at `path`; `None` where there is none, be it that the path leads
+    /// through a scalar or past the end of a list.
+    pub(crate) fn lookup(&self, path: &Path) -> Result<Option<Bytes>> {
+        not_root(path)?;
+        self.root()?.lookup(path.segments())
+    }
+
+    /// The names of the members of the map at `path`, sorted, and at the root without `_flash`. A
+    /// scalar, a list or nothing at all has none.
+    pub(crate) fn keys(&self, path: &Path) -> Result<Vec<String>> {
+        let Some(text) = self.root()?.lookup(path.segments())? else {
+            return Ok(Vec::new());
+        };
+        let mut keys = Vec::new();
+        let mut entries = Entries::of(&text);
+        while let Some(entry) = entries.advance()? {
+            if let Some(key) = entry.key {
+                keys.push(key.unescape()?.into_owned());
+            }
+        }
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Flaw::DuplicateKey.into());
+        }
+        if path.segments().is_empty() {
+            keys.retain(|key| key != FLASH);
+        }
+        Ok(keys)
+    }
+
+    /// Puts the value with this JSON text at `path`, in the place of what is there. Makes the maps on
+    /// the way.
+    ///
+    /// [`PathConflict`](ErrorKind::PathConflict): a scalar is in the way, null included, or a segment
+    /// is not an index within the list it meets. [`TooLarge`](ErrorKind::TooLarge): path and value
+    /// together are nested too deep.
+    pub(crate) fn insert(&mut self, path: &Path, text: Bytes) -> Result<Lists> {
+        not_root(path)?;
+        fits(&text, path, path.segments().len())?;
+        self.apply(path, Change::Insert(text))
+    }
+
+    /// Appends the value with this JSON text to the list at `path`, which is made if nothing is there.
+    ///
+    /// Fails as [`insert`](Self::insert) does, and with [`PathConflict`](ErrorKind::PathConflict) where
+    /// something else than a list is.
+    pub(crate) fn push(&mut self, path: &Path, text: Bytes) -> Result<Lists> {
+        not_root(path)?;
+        fits(&text, path, path.segments().len() + 1)?;
+        self.apply(path, Change::Push(text))
+    }
+
+    /// Takes the value at `path` away and returns its text. The elements behind one of a list move up.
+    pub(crate) fn remove(&mut self, path: &Path) -> Result<(Option<Bytes>, Lists)> {
+        not_root(path)?;
+        let mut lists = Lists::default();
+        if self.has_no_text() {
+            return Ok((None, lists));
+        }
+        self.root()?;
+        let removed = self.root.remove(path, 0, &mut lists)?;
+        Ok((removed.map(|node| node.to_text()), lists))
+    }
+
+    /// Takes everything away, flash messages included.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::empty();
+    }
+
+    /// Whether both documents hold the same values: the order of members and whitespace do not matter.
+    /// Numbers and strings are the same when their text is, so `1.0` and `1` differ.
+    pub(crate) fn same_values(&self, other: &Self) -> Result<bool> {
+        self.root()?.same(&*other.root()?)
+    }
+
+    fn apply(&mut self, path: &Path, change: Change) -> Result<Lists> {
+        let mut lists = Lists::default();
+        if self.has_no_text() {
+            let mut root = Node::Map(BTreeMap::new());
+            root.apply(path, 0, change, &mut lists)?;
+            self.root = root;
+        } else {
+            self.root()?;
+            self.root.apply(path, 0, change, &mut lists)?;
+        }
+        Ok(lists)
+    }
+
+    fn root(&self) -> Result<Cow<'_, Node>> {
+        match &self.root {
+            _ if self.has_no_text() => Ok(Cow::Owned(Self::empty().root)),
+            Node::Text(text) if Shape::of(text) != Shape::Map => Err(Flaw::Malformed.into()),
+            root => Ok(Cow::Borrowed(root)),
+        }
+    }
+
+    fn has_no_text(&self) -> bool {
+        matches!(&self.root, Node::Text(text) if text.is_empty())
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").finish_non_exhaustive()
+    }
+}
+
+fn not_root(path: &Path) -> Result<()> {
+    if path.segments().is_empty() { Err(path.conflict("it is not a value")) } else { Ok(()) }
+}
+
+/// Checks a value that is to stand at `depth`.
+fn fits(text: &[u8], path: &Path, depth: usize) -> Result<()> {
+    match MAX_DEPTH.checked_sub(depth).ok_or(Flaw::TooDeep).and_then(|nesting| inspect(text, nesting)) {
+        Err(Flaw::TooDeep) => Err(too_deep(path)),
+        checked => Ok(checked?),
+    }
+}
+
+pub(super) fn too_deep(path: &Path) -> Error {
+    let detail = format!("{path}: path and value together are over {MAX_DEPTH} levels deep");
+    Error::describe(ErrorKind::TooLarge, detail)
+}
+
+#[cfg(test)]
+mod tests;
