@@ -45,6 +45,11 @@ impl Revision {
         self.0
     }
 
+    pub(crate) fn random(self) -> u32 {
+        // The lower half, on purpose.
+        (self.0 & i64::from(u32::MAX)) as u32
+    }
+
     /// How many times the session was written, this write included.
     #[must_use]
     pub fn sequence(self) -> u32 {
