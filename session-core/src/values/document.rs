@@ -46,6 +46,23 @@ impl Document {
         self.root()?.lookup(path.segments())
     }
 
+    /// The JSON texts of the elements of the list at `path`; none where there is no list.
+    pub(crate) fn elements(&self, path: &Path) -> Result<Vec<Bytes>> {
+        let mut elements = Vec::new();
+        if let Some(text) = self.lookup(path)?.filter(|text| Shape::of(text) == Shape::List) {
+            let mut entries = Entries::of(&text);
+            while let Some(entry) = entries.advance()? {
+                elements.push(text.slice(entry.value));
+            }
+        }
+        Ok(elements)
+    }
+
+    /// Whether a document that began empty has no values.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&*self.to_json(), b"" | b"{}")
+    }
+
     /// The names of the members of the map at `path`, sorted, and at the root without `_flash`. A
     /// scalar, a list or nothing at all has none.
     pub(crate) fn keys(&self, path: &Path) -> Result<Vec<String>> {

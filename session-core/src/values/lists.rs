@@ -15,10 +15,6 @@ impl Lists {
         self.0 |= 1 << prefix;
     }
 
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     /// The lengths of the prefixes, the shortest first.
     pub(crate) fn prefixes(self) -> impl Iterator<Item = usize> {
         (0..MAX_DEPTH).filter(move |prefix| self.0 & 1 << prefix != 0)

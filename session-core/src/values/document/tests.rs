@@ -169,7 +169,7 @@ fn push_makes_a_list_and_appends_to_one() {
         assert!(document.push(&path("a.b"), value.into()).unwrap().is_empty());
     }
     assert_eq!(look(&document, "a.b").unwrap(), "[1,{}]");
-    assert!(document.push(&path("list"), "4".into()).unwrap().is_empty());
+    assert_eq!(document.push(&path("list"), "4".into()).unwrap(), Lists::default());
     let lists = document.push(&path("list.2"), "false".into()).unwrap();
     assert_eq!(lists.prefixes().collect::<Vec<_>>(), [1]);
     assert_eq!(look(&document, "list").unwrap(), r#"[10,{"a": 1},[true,false],4]"#);

@@ -1,0 +1,131 @@
+//! What a request does to the values, kept so that it can be done again on newer ones.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+
+use crate::values::{Document, Lists, Path};
+use crate::{Error, ErrorKind, Result};
+
+/// One change, with what it takes to replay it.
+pub(crate) enum Change {
+    Insert {
+        path: Path,
+        text: Bytes,
+        lists: Lists,
+    },
+    Remove {
+        path: Path,
+        lists: Lists,
+    },
+    Push {
+        path: Path,
+        text: Bytes,
+        lists: Lists,
+    },
+    Update {
+        path: Path,
+        function: UpdateFunction,
+        lists: Lists,
+    },
+    Clear,
+    /// Removes these flash messages, and none that came later.
+    TakeFlash {
+        messages: Vec<Bytes>,
+    },
+}
+
+/// Computes a value's text from the text that is there.
+pub(crate) type UpdateFunction = Box<dyn FnMut(Option<Bytes>) -> Result<Bytes> + Send>;
+
+/// Does all of `changes` again on `newer`, which took the place of `older`.
+///
+/// # Errors
+///
+/// [`Conflict`](ErrorKind::Conflict) where a change cannot mean there what it meant on `older`.
+pub(crate) fn replay(changes: &mut [Change], older: &Document, newer: &Document) -> Result<Document> {
+    let mut document = newer.clone();
+    for change in changes {
+        change.replay(older, newer, &mut document)?;
+    }
+    Ok(document)
+}
+
+impl Change {
+    fn replay(&mut self, older: &Document, newer: &Document, document: &mut Document) -> Result<()> {
+        // A position in a list names an element only as long as the list is the same.
+        let same_lists = |path: &Path, before: Lists, after: Lists| {
+            let same = |prefix: Path| Ok::<_, Error>(older.lookup(&prefix)? == newer.lookup(&prefix)?);
+            let mut unchanged = before == after;
+            for length in before.prefixes() {
+                unchanged = unchanged && same(path.prefix(length))?;
+            }
+            if unchanged { Ok(()) } else { Err(Error::from(ErrorKind::Conflict)) }
+        };
+        match self {
+            Self::Insert { path, text, lists } => {
+                let now = document.insert(path, text.clone()).map_err(as_conflict)?;
+                same_lists(path, *lists, now)
+            }
+            Self::Remove { path, lists } => {
+                let (_, now) = document.remove(path).map_err(as_conflict)?;
+                same_lists(path, *lists, now)
+            }
+            Self::Push { path, text, lists } => {
+                let now = document.push(path, text.clone()).map_err(as_conflict)?;
+                same_lists(path, *lists, now)
+            }
+            Self::Update { path, function, lists } => {
+                let old = document.lookup(path)?;
+                let text = catch_unwind(AssertUnwindSafe(|| function(old))).unwrap_or_else(|_panic| {
+                    let detail = "the function given to update panicked when it was run again";
+                    Err(Error::describe(ErrorKind::Internal, detail))
+                })?;
+                let now = document.insert(path, text).map_err(as_conflict)?;
+                same_lists(path, *lists, now)
+            }
+            Self::Clear => {
+                document.clear();
+                Ok(())
+            }
+            Self::TakeFlash { messages } => take_flash(document, messages),
+        }
+    }
+}
+
+/// A path that worked when the change was made is in the way of another request's change now.
+fn as_conflict(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::PathConflict => Error::from(ErrorKind::Conflict),
+        _ => error,
+    }
+}
+
+/// Removes `taken` from the flash messages; those that came later stay.
+pub(crate) fn take_flash(document: &mut Document, taken: &[Bytes]) -> Result<()> {
+    let mut left = document.elements(&Path::flash())?;
+    for message in taken {
+        if let Some(index) = left.iter().position(|other| other == message) {
+            left.remove(index);
+        }
+    }
+    document.remove(&Path::flash())?;
+    for message in left {
+        document.push(&Path::flash(), message)?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Insert { .. } => "Insert",
+            Self::Remove { .. } => "Remove",
+            Self::Push { .. } => "Push",
+            Self::Update { .. } => "Update",
+            Self::Clear => "Clear",
+            Self::TakeFlash { .. } => "TakeFlash",
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! The backend as the manager calls it: every verb with a time limit, every error with its verb.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{
+    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Operation, Principal, Purged, Record,
+    Result, Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    backend: Arc<dyn SessionBackend>,
+    timeout: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(backend: Arc<dyn SessionBackend>, timeout: Duration) -> Self {
+        Self { backend, timeout }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        id: SessionId,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<CreateOutcome> {
+        self.call(Operation::Create, self.backend.create(id, record, now)).await
+    }
+
+    pub(crate) async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
+        let record = self.call(Operation::Load, self.backend.load(id, now)).await?;
+        Ok(record.filter(|record| is_alive(record, now)))
+    }
+
+    pub(crate) async fn load_latest(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
+        let record = self.call(Operation::Load, self.backend.load_latest(id, now)).await?;
+        Ok(record.filter(|record| is_alive(record, now)))
+    }
+
+    pub(crate) async fn update(
+        &self,
+        id: SessionId,
+        expected: Revision,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome> {
+        self.call(Operation::Update, self.backend.update(id, expected, record, now)).await
+    }
+
+    pub(crate) async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
+        self.call(Operation::Touch, self.backend.touch(id, expires_at, now)).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        id: SessionId,
+        expected: Option<Revision>,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome> {
+        self.call(Operation::Delete, self.backend.delete(id, expected, now)).await
+    }
+
+    pub(crate) async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
+        self.call(Operation::PurgeExpired, self.backend.purge_expired(now, limit)).await
+    }
+
+    /// One page of the live sessions of `principal`, and of nobody else.
+    pub(crate) async fn list(
+        &self,
+        principal: &Principal,
+        after: Option<Cursor>,
+        now: Timestamp,
+    ) -> Result<Listing> {
+        const PAGE: usize = 256;
+        let listing = self.backend.list(Some(principal), after, PAGE, now);
+        let mut listing = self.call(Operation::List, listing).await?;
+        listing
+            .sessions
+            .retain(|(_, record)| is_alive(record, now) && record.principal.as_ref() == Some(principal));
+        Ok(listing)
+    }
+
+    async fn call<T>(&self, operation: Operation, verb: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, verb).await {
+            Ok(result) => result.map_err(|error| error.with_operation(operation)),
+            Err(_elapsed) => Err(Error::from(ErrorKind::Timeout).with_operation(operation)),
+        }
+    }
+}
+
+/// Both limits, checked on every load whatever the store made of them.
+fn is_alive(record: &Record, now: Timestamp) -> bool {
+    record.is_live(now) && now < record.deadline
+}
