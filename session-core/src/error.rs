@@ -89,7 +89,7 @@ impl fmt::Display for Error {
         if let Some(operation) = self.inner.operation {
             write!(f, "{operation}: ")?;
         }
-        f.write_str(self.inner.kind.as_str())?;
+        write!(f, "{}", self.inner.kind)?;
         if let Some(detail) = &self.inner.detail {
             write!(f, ": {detail}")?;
         }
@@ -277,6 +277,12 @@ impl ErrorKind {
             Self::Config => "the session configuration cannot work",
             Self::Internal => "internal error in the session library",
         }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

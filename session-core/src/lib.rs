@@ -1,30 +1,44 @@
 //! The session model, the id generator and the [`SessionBackend`] trait of session-kit.
 
 mod backend;
+mod builder;
+mod change;
 mod clock;
+mod contention;
+mod detached;
 mod durability;
 mod error;
+pub mod http;
 mod id;
 mod id_generator;
+mod info;
+mod lifetime;
+mod manager;
+mod meta;
 mod principal;
 mod record;
 mod revision;
+mod session;
+mod store;
 mod timestamp;
 mod token;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the session, which is not built yet"))]
-#[expect(unused_imports, reason = "for the session, which is not built yet")]
 mod values;
 
 pub use async_trait::async_trait;
 pub use backend::{CreateOutcome, Cursor, DeleteOutcome, Listing, Purged, SessionBackend, UpdateOutcome};
+pub use builder::SessionManagerBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use durability::Durability;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use id::{InvalidSessionId, SessionId};
 pub use id_generator::{IdGenerator, RandomIds};
+pub use info::SessionInfo;
+pub use lifetime::{CookieLifetime, Lifetime};
+pub use manager::SessionManager;
 pub use principal::Principal;
 pub use record::Record;
 pub use revision::Revision;
+pub use session::{Committed, Session};
 pub use timestamp::Timestamp;
 pub use token::SessionToken;
 pub use values::{AsKey, AsPath, Key};

@@ -1,0 +1,129 @@
+//! How a [`SessionManager`] is put together, each setting with its default and its cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::contention::Contention;
+use crate::manager::{Inner, Settings};
+use crate::store::Store;
+use crate::{
+    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Lifetime, RandomIds, Result, SessionBackend,
+    SessionManager, SystemClock,
+};
+
+/// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SessionManagerBuilder {
+    backend: Arc<dyn SessionBackend>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGenerator>,
+    store_timeout: Duration,
+    settings: Settings,
+}
+
+const MAX_GRACE: Duration = Duration::from_secs(300);
+
+impl SessionManagerBuilder {
+    pub(crate) fn new(backend: Arc<dyn SessionBackend>) -> Self {
+        Self {
+            backend,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            store_timeout: Duration::from_secs(5),
+            settings: Settings {
+                lifetime: Lifetime::default(),
+                grace: Duration::from_secs(30),
+                max_record_size: 256 * 1024,
+                max_clock_skew: Duration::from_secs(600),
+            },
+        }
+    }
+
+    /// Ends a session that no request has opened for this long; `None` for a fixed lifetime.
+    ///
+    /// Default: 24 hours. Cost: a small write (a touch) whenever a tenth of it, at most a minute, has
+    /// passed between two requests of a session. The longest idle time is one such step short of exact.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.lifetime.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Ends a session this long after it was created or last signed in. Default: 30 days; at most 400.
+    pub fn absolute_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.lifetime.absolute_timeout = timeout;
+        self
+    }
+
+    /// Whether the cookie outlives the browser. Default: [`Persistent`](CookieLifetime::Persistent).
+    pub fn cookie_lifetime(mut self, cookie: CookieLifetime) -> Self {
+        self.settings.lifetime.cookie = cookie;
+        self
+    }
+
+    /// For how long a token that was replaced still counts as one of a request in flight, which may
+    /// not write, but is no stranger either. Default: 30 seconds; at most 5 minutes.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// How long one call of the store may take. Default: 5 seconds.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.store_timeout = timeout;
+        self
+    }
+
+    /// The most bytes that a session may take in the store, bookkeeping included. Default: 256 KiB.
+    ///
+    /// Every request with the session reads them all: keep sessions small. A commit that makes a
+    /// session smaller is allowed whatever this is.
+    pub fn max_record_size(mut self, bytes: usize) -> Self {
+        self.settings.max_record_size = bytes;
+        self
+    }
+
+    /// By how much the clocks of the nodes may differ before a purge could hurt. Default: 10 minutes.
+    ///
+    /// [`purge_expired`](SessionManager::purge_expired) leaves what expired more recently than that, so that
+    /// a node whose clock is fast removes nobody's live session.
+    pub fn max_clock_skew(mut self, skew: Duration) -> Self {
+        self.settings.max_clock_skew = skew;
+        self
+    }
+
+    /// Where the time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where tokens come from. Default: [`RandomIds`].
+    pub fn ids(mut self, ids: impl IdGenerator) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// The manager.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) for a setting out of its range.
+    pub fn build(self) -> Result<SessionManager> {
+        let Self { backend, clock, ids, store_timeout, settings } = self;
+        settings.lifetime.validate()?;
+        if settings.grace > MAX_GRACE {
+            return Err(Error::describe(ErrorKind::Config, "grace is at most 5 minutes"));
+        }
+        if store_timeout.is_zero() {
+            return Err(Error::describe(ErrorKind::Config, "store_timeout is zero"));
+        }
+        Ok(SessionManager::from_inner(Inner {
+            store: Store::new(backend, store_timeout),
+            clock,
+            ids,
+            contention: Contention::new(),
+            settings,
+        }))
+    }
+}

@@ -1,0 +1,264 @@
+//! The entrance: opens sessions by token, and serves operators.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::SessionManagerBuilder;
+use crate::contention::Contention;
+use crate::meta::{Meta, Presented};
+use crate::session::{Base, Origin, Session};
+use crate::store::Store;
+use crate::{
+    Clock, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record, Result,
+    Revision, SessionBackend, SessionId, SessionInfo, SessionToken, Timestamp,
+};
+
+/// Opens, lists and ends sessions on one store. Clones share everything.
+///
+/// Must be used within a tokio runtime with its timer on.
+///
+/// ```
+/// # use session_core::{Result, SessionManager, SessionBackend};
+/// # async fn example(backend: impl SessionBackend) -> Result<()> {
+/// let sessions = SessionManager::builder(backend).build()?;
+/// let session = sessions.open(None).await?;
+/// session.insert("greeting", "hello")?;
+/// let committed = session.commit().await?;
+/// # let _ = committed; Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionManager {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdGenerator>,
+    pub(crate) contention: Contention,
+    pub(crate) settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) lifetime: Lifetime,
+    pub(crate) grace: Duration,
+    pub(crate) max_record_size: usize,
+    pub(crate) max_clock_skew: Duration,
+}
+
+impl SessionManager {
+    /// Starts with defaults that are safe: see each method of [`SessionManagerBuilder`].
+    pub fn builder(backend: impl SessionBackend) -> SessionManagerBuilder {
+        SessionManagerBuilder::new(Arc::new(backend))
+    }
+
+    pub(crate) fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Opens the session that `token` is for.
+    ///
+    /// - No token, a malformed one, one of an unknown or expired session, or a wrong secret: a new, empty
+    ///   session. It gets an id of its own when something is stored; a presented id is never adopted.
+    /// - The current secret of a live session: that session.
+    /// - A secret that was replaced less than `grace` ago: a *superseded* session, which reads as
+    ///   empty and refuses changes with [`Stale`](ErrorKind::Stale). The request was in flight when another one
+    ///   signed in.
+    ///
+    /// # Errors
+    ///
+    /// A store that fails is an error, never an empty session: so nothing can be written after a
+    /// failed read (OWASP ASVS 16.5.3). [`Corrupt`](ErrorKind::Corrupt) and
+    /// [`UnknownFormat`](ErrorKind::UnknownFormat) if the record cannot be read.
+    pub async fn open(&self, token: Option<&str>) -> Result<Session> {
+        match token.and_then(SessionToken::parse) {
+            Some(token) => self.open_token(token).await,
+            None => Ok(Session::new(self.clone(), Origin::New)),
+        }
+    }
+
+    pub(crate) async fn open_token(&self, token: SessionToken) -> Result<Session> {
+        Ok(Session::new(self.clone(), self.find(token).await?))
+    }
+
+    /// Looks up what a token stands for.
+    pub(crate) async fn find(&self, token: SessionToken) -> Result<Origin> {
+        let now = self.now();
+        let Some(record) = self.store().load(token.id(), now).await? else { return Ok(Origin::New) };
+        if let origin @ Origin::Live(_) = self.classify(&token, record, now)? {
+            return Ok(origin);
+        }
+        // A cache may not have heard of the rotation that this secret comes from.
+        match self.store().load_latest(token.id(), now).await? {
+            Some(record) => self.classify(&token, record, now),
+            None => Ok(Origin::New),
+        }
+    }
+
+    fn classify(&self, token: &SessionToken, record: Record, now: Timestamp) -> Result<Origin> {
+        let meta = Meta::decode(&record.meta)?;
+        Ok(match meta.classify(token.digest(), now, self.settings().grace) {
+            Presented::Current => Origin::Live(Base::new(token.clone(), record, meta)),
+            Presented::Superseded => Origin::Superseded,
+            Presented::Unknown => Origin::New,
+        })
+    }
+
+    /// The live sessions of `principal`, ascending by id.
+    ///
+    /// A damaged one is left out and logged. Sessions that begin or end meanwhile may or may not be there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; [`Unsupported`](ErrorKind::Unsupported) if it cannot list.
+    pub async fn list(&self, principal: &str) -> Result<Vec<SessionInfo>> {
+        self.list_for(&Principal::new(principal)?, None).await
+    }
+
+    pub(crate) async fn list_for(
+        &self,
+        principal: &Principal,
+        current: Option<SessionId>,
+    ) -> Result<Vec<SessionInfo>> {
+        let mut sessions = Vec::new();
+        self.for_each_page(principal, async |page| {
+            for (id, record) in page {
+                match SessionInfo::new(id, record, current == Some(id)) {
+                    Ok(info) => sessions.push(info),
+                    Err(error) => tracing::warn!(?id, %error, "left a session out of a list"),
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(sessions)
+    }
+
+    /// Ends a session, whoever's it is: for operators. Whether it was live.
+    ///
+    /// Requests in flight with it can no longer write; on every store a later commit is
+    /// [`Gone`](ErrorKind::Gone).
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn revoke(&self, id: SessionId) -> Result<bool> {
+        match self.store().delete(id, None, self.now()).await? {
+            DeleteOutcome::Deleted => Ok(true),
+            DeleteOutcome::Absent => Ok(false),
+            DeleteOutcome::Conflict(_) => {
+                Err(Error::describe(ErrorKind::Internal, "an unconditional delete met a conflict"))
+            }
+        }
+    }
+
+    /// Ends every session of `principal`, and returns how many.
+    ///
+    /// Exactly those that were signed in when the call began. A sign-in whose password check came
+    /// before this call and whose commit comes after is not among them: after a change of password, keep the
+    /// time of the change with the account, and refuse sessions that signed in before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, [`Unsupported`](ErrorKind::Unsupported) if it cannot list. Some sessions
+    /// may have ended by then; the call can be repeated.
+    pub async fn revoke_all(&self, principal: &str) -> Result<u64> {
+        self.revoke_all_but(&Principal::new(principal)?, None).await
+    }
+
+    pub(crate) async fn revoke_all_but(&self, principal: &Principal, kept: Option<SessionId>) -> Result<u64> {
+        let mut revoked = 0;
+        self.for_each_page(principal, async |page| {
+            for (id, record) in page {
+                if kept != Some(id) && self.revoke_if_of(id, record.revision, principal).await? {
+                    revoked += 1;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(revoked)
+    }
+
+    /// Ends a session if it is of `principal` still: somebody else may have signed in to it since it
+    /// was listed.
+    pub(crate) async fn revoke_if_of(
+        &self,
+        id: SessionId,
+        mut revision: Revision,
+        principal: &Principal,
+    ) -> Result<bool> {
+        loop {
+            match self.store().delete(id, Some(revision), self.now()).await? {
+                DeleteOutcome::Deleted => return Ok(true),
+                DeleteOutcome::Absent => return Ok(false),
+                DeleteOutcome::Conflict(current) if current.principal.as_ref() == Some(principal) => {
+                    revision = current.revision;
+                }
+                DeleteOutcome::Conflict(_) => return Ok(false),
+            }
+        }
+    }
+
+    async fn for_each_page(
+        &self,
+        principal: &Principal,
+        mut with_page: impl AsyncFnMut(Vec<(SessionId, Record)>) -> Result<()>,
+    ) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store().list(principal, after, self.now()).await?;
+            with_page(page.sessions).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Removes up to `limit` sessions that expired more than `max_clock_skew` ago.
+    ///
+    /// Expired sessions are dead whether or not they are removed: this frees the space. May run
+    /// anywhere, at any time, in several places.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; [`Unsupported`](ErrorKind::Unsupported) if it cannot.
+    pub async fn purge_expired(&self, limit: usize) -> Result<Purged> {
+        let before = self.now().saturating_sub(self.settings().max_clock_skew);
+        self.store().purge_expired(before, limit).await
+    }
+
+    /// Asks the store for a session that was never issued, which finds a dead store, a missing
+    /// table and a wrong password: for health checks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn check(&self) -> Result<()> {
+        let id = self.inner.ids.generate()?.id();
+        self.store().load(id, self.now()).await.map(drop)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn ids(&self) -> &dyn IdGenerator {
+        &*self.inner.ids
+    }
+
+    pub(crate) fn contention(&self) -> &Contention {
+        &self.inner.contention
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+}

@@ -1,0 +1,532 @@
+//! A session as a request handler holds it: reads and changes in memory, one commit at the end.
+
+mod commit;
+mod state;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::detached::detached;
+use crate::meta::{Meta, Presented};
+use crate::values::{AsKey, AsPath, Path, decode, encode};
+use crate::{ErrorKind, Principal, Result, SessionId, SessionInfo, SessionManager, SessionToken};
+
+use state::State;
+pub(crate) use state::{Base, Origin};
+
+/// One request's view of a session. Clones are the same session.
+///
+/// Everything but the methods marked `async` works in memory. Nothing reaches the store before
+/// [`commit`](Self::commit), which an HTTP layer calls by itself. Where two requests change the
+/// same session at once, both changes survive: a commit that comes second is done again on top of the first.
+/// [`update`](Self::update) is exact that way; of two plain [`insert`](Self::insert)s to one path the last
+/// commit wins.
+///
+/// # Errors
+///
+/// Every change fails with [`Stale`](ErrorKind::Stale) on a superseded session (see
+/// [`SessionManager::open`]), with [`Gone`](ErrorKind::Gone) after [`destroy`](Self::destroy), and with
+/// [`AlreadyCommitted`](ErrorKind::AlreadyCommitted) between a commit and a [`reload`](Self::reload).
+/// Every method that takes a path fails with [`PathConflict`](ErrorKind::PathConflict) if it is empty, has
+/// an empty segment or begins with `_flash`, and with [`TooLarge`](ErrorKind::TooLarge) over 255 bytes.
+/// Every read fails with [`Corrupt`](ErrorKind::Corrupt) if what is stored is not a JSON document.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    manager: SessionManager,
+    state: Mutex<State>,
+    /// Held by the commit or reload that is under way.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What a commit means for the client's token.
+#[derive(Clone, Debug)]
+#[must_use = "the client must be told about its token"]
+pub enum Committed {
+    /// The client keeps what it has.
+    Unchanged,
+    /// The client gets this token: the session was created, or its secret replaced.
+    SetToken {
+        /// The token to hand out.
+        token: SessionToken,
+        /// For how long to keep it; `None` = until the browser is closed.
+        max_age: Option<Duration>,
+    },
+    /// The session was destroyed: the client forgets its token.
+    ClearToken,
+}
+
+impl Session {
+    pub(crate) fn new(manager: SessionManager, origin: Origin) -> Self {
+        let state = Mutex::new(State::new(origin));
+        Self { shared: Arc::new(Shared { manager, state, turn: tokio::sync::Mutex::default() }) }
+    }
+
+    /// The session's id, once it is stored: `None` for a new or superseded one.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        self.state().base().map(|base| base.id())
+    }
+
+    /// Whether nothing is stored yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self.state().origin(), Origin::New)
+    }
+
+    /// Whether the token was replaced while this request was under way: then reads see an empty
+    /// session and every change but [`sign_in`](Self::sign_in) is [`Stale`](ErrorKind::Stale).
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        matches!(self.state().origin(), Origin::Superseded)
+    }
+
+    /// Who is signed in, a sign-in of this request included.
+    ///
+    /// This, and no value of the session, is what to decide about access by.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        self.state().principal().cloned()
+    }
+
+    /// The value at `key`; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](ErrorKind::Decode) if it is of another type. See also [`Session`].
+    pub fn get<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
+        let path = key.to_path()?;
+        let text = self.state().document().lookup(&path)?;
+        text.map(|text| decode(&text, &path)).transpose()
+    }
+
+    /// Whether there is a value at `path`; null is one.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    pub fn contains(&self, path: impl AsPath) -> Result<bool> {
+        let path = path.to_path()?;
+        Ok(self.state().document().lookup(&path)?.is_some())
+    }
+
+    /// The names of the members of the map at `path`, sorted; none if there is no map.
+    /// The empty path `[""; 0]` stands for the whole session.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    pub fn keys(&self, path: impl AsPath) -> Result<Vec<String>> {
+        let path = path.to_path()?;
+        self.state().document().keys(&path)
+    }
+
+    /// Sets the value at `key`, and makes the maps that lead there.
+    ///
+    /// # Errors
+    ///
+    /// [`Encode`](ErrorKind::Encode) if it cannot be JSON, [`PathConflict`](ErrorKind::PathConflict) if
+    /// a value that is no map is in the way, [`TooLarge`](ErrorKind::TooLarge) if it is nested deeper than
+    /// 32 levels; then nothing has changed. See also [`Session`].
+    #[doc(alias = "set")]
+    #[doc(alias = "save")]
+    pub fn insert<T: Serialize>(&self, key: impl AsKey<T>, value: T) -> Result<()> {
+        let path = key.to_path()?;
+        let text = encode(&value, &path)?;
+        let mut state = self.writable()?;
+        state.insert(path, text)
+    }
+
+    /// Computes the value at `key` from the one that is there, exactly under any number of
+    /// parallel requests.
+    ///
+    /// `function` runs now, and again at commit if another request changed the session first, so it
+    /// should depend on its argument only. The value returned is provisional until then: whoever needs the
+    /// exact number commits and reads it. It runs outside the session's lock; one that panics changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get) and [`insert`](Self::insert).
+    pub fn update<T, F>(&self, key: impl AsKey<T>, mut function: F) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> T + Send + 'static,
+    {
+        let path = key.to_path()?;
+        loop {
+            let (version, old) = {
+                let state = self.writable()?;
+                (state.version(), state.document().lookup(&path)?)
+            };
+            let value = function(old.map(|text| decode(&text, &path)).transpose()?);
+            let text = encode(&value, &path)?;
+            let mut state = self.writable()?;
+            if state.version() != version {
+                continue;
+            }
+            let replayed_path = path.clone();
+            let replay = move |old: Option<bytes::Bytes>| {
+                let old = old.map(|text| decode(&text, &replayed_path)).transpose()?;
+                encode(&function(old), &replayed_path)
+            };
+            state.update(path, text, Box::new(replay))?;
+            return Ok(value);
+        }
+    }
+
+    /// Appends to the list at `path`, and makes one where there is nothing. Appends of parallel
+    /// requests all survive.
+    ///
+    /// # Errors
+    ///
+    /// As for [`insert`](Self::insert); [`PathConflict`](ErrorKind::PathConflict) also if there is something
+    /// other than a list.
+    pub fn push<T: Serialize>(&self, path: impl AsPath, value: T) -> Result<()> {
+        let path = path.to_path()?;
+        let text = encode(&value, &path)?;
+        let mut state = self.writable()?;
+        state.push(path, text)
+    }
+
+    /// Removes the value at `path`; whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    pub fn remove(&self, path: impl AsPath) -> Result<bool> {
+        let path = path.to_path()?;
+        let mut state = self.writable()?;
+        Ok(state.remove(path)?.is_some())
+    }
+
+    /// Removes the value at `key` and returns it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get), and then nothing has been removed.
+    pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
+        let path = key.to_path()?;
+        loop {
+            let (version, text) = {
+                let state = self.writable()?;
+                (state.version(), state.document().lookup(&path)?)
+            };
+            let Some(text) = text else { return Ok(None) };
+            let value = decode(&text, &path)?;
+            let mut state = self.writable()?;
+            if state.version() == version {
+                state.remove(path)?;
+                return Ok(Some(value));
+            }
+        }
+    }
+
+    /// Removes every value, those that parallel requests insert before this one's commit included.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    #[doc(alias = "flush")]
+    pub fn clear(&self) -> Result<()> {
+        self.writable()?.clear();
+        Ok(())
+    }
+
+    /// Leaves a message for the page that the user sees next.
+    ///
+    /// It stays until it is read by [`take_flash`](Self::take_flash).
+    ///
+    /// # Errors
+    ///
+    /// As for [`insert`](Self::insert).
+    pub fn flash<T: Serialize>(&self, message: T) -> Result<()> {
+        let path = Path::flash();
+        let text = encode(&message, &path)?;
+        self.writable()?.push(path, text)
+    }
+
+    /// Takes the messages that were left, oldest first.
+    ///
+    /// They are gone with this request's commit. Two parallel requests may both show them; whoever must
+    /// show them at most once commits before answering.
+    ///
+    /// # Errors
+    ///
+    /// As for [`take`](Self::take). A session without messages has none to take, also where changes
+    /// would be refused.
+    pub fn take_flash<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let path = Path::flash();
+        loop {
+            let (version, messages) = {
+                let state = self.state();
+                (state.version(), state.document().elements(&path)?)
+            };
+            if messages.is_empty() {
+                return Ok(Vec::new());
+            }
+            let values = messages.iter().map(|text| decode(text, &path)).collect::<Result<_>>()?;
+            let mut state = self.writable()?;
+            if state.version() == version {
+                state.take_flash(messages)?;
+                return Ok(values);
+            }
+        }
+    }
+
+    /// Signs `principal` in: the token is replaced, every earlier one is dead at once (OWASP ASVS
+    /// 7.2.4), and the absolute lifetime starts anew.
+    ///
+    /// From nobody or the same principal the values stay. Over another principal the session ends and a new
+    /// one begins: all values go, this request's too. On a superseded session a new one begins.
+    /// Check the password first; this checks nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) over 255 bytes. See also [`Session`].
+    #[doc(alias = "login")]
+    pub fn sign_in(&self, principal: &str) -> Result<()> {
+        let principal = Principal::new(principal)?;
+        self.state().sign_in(principal)
+    }
+
+    /// Signs out: the session ends, and this handle goes on with a new, empty one, so that a flash
+    /// message can follow.
+    ///
+    /// Requests in flight with the session can no longer write once this is committed.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    #[doc(alias = "logout")]
+    pub fn sign_out(&self) -> Result<()> {
+        self.writable()?.end();
+        Ok(())
+    }
+
+    /// Ends the session; the client's cookie is removed.
+    ///
+    /// Reads see an empty session from now on. [`sign_out`](Self::sign_out) is for going on with a new one.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    #[doc(alias = "delete")]
+    #[doc(alias = "invalidate")]
+    pub fn destroy(&self) -> Result<()> {
+        self.writable()?.destroy();
+        Ok(())
+    }
+
+    /// Replaces the token because of a change of privilege: every earlier one is dead at once.
+    /// Values, id and deadline stay. [`sign_in`](Self::sign_in) does it by itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "regenerate")]
+    #[doc(alias = "renew")]
+    pub fn rotate(&self) -> Result<()> {
+        self.writable()?.rotate();
+        Ok(())
+    }
+
+    /// Brings the changes to the store, and says what the client must be told.
+    ///
+    /// Goes on to its end when the future is dropped. Writes nothing if the result equals what was loaded,
+    /// except for a touch when a tenth of the idle time (at most a minute) has passed since the last one. A
+    /// second commit is [`Unchanged`](Committed::Unchanged).
+    ///
+    /// # Errors
+    ///
+    /// - [`Gone`](ErrorKind::Gone): the session was destroyed, revoked or has expired meanwhile.
+    /// - [`Stale`](ErrorKind::Stale): another request has rotated or signed in meanwhile.
+    /// - [`Conflict`](ErrorKind::Conflict): another request changed a list that this one changed by
+    ///   position, or put a value into the way of a path.
+    /// - [`Contended`](ErrorKind::Contended): others were first for two seconds.
+    /// - [`Indeterminate`](ErrorKind::Indeterminate): an earlier commit had an unknown outcome, and too
+    ///   much was written since to find out.
+    /// - [`TooLarge`](ErrorKind::TooLarge): over [`max_record_size`](crate::SessionManagerBuilder::max_record_size).
+    /// - [`Internal`](ErrorKind::Internal): a function given to [`update`](Self::update) panicked when it was
+    ///   run again, or there was no fresh id.
+    /// - Those of the store.
+    ///
+    /// After an error nothing of the session's values was written, unless it is
+    /// [retryable](crate::Error::is_retryable) or `Indeterminate`: then it may have been. The changes are kept,
+    /// and commit can be called again; it finds out by itself what has landed.
+    #[doc(alias = "save")]
+    pub async fn commit(&self) -> Result<Committed> {
+        // Most requests only read: they need no turn and no task.
+        if let Ok(_turn) = self.shared.turn.try_lock()
+            && self.shared.finish_if_idle()?
+        {
+            return Ok(Committed::Unchanged);
+        }
+        let shared = Arc::clone(&self.shared);
+        detached(async move { shared.commit().await }).await
+    }
+
+    /// Opens the session again after a commit, by the token that it has by now: for handlers that
+    /// outlive one commit, such as streams and WebSockets.
+    ///
+    /// Changes that were not committed are dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionManager::open`]; then nothing has changed.
+    pub async fn reload(&self) -> Result<()> {
+        let _turn = self.shared.turn.lock().await;
+        let token = self.state().base().map(|base| base.token.clone());
+        let origin = match token {
+            Some(token) => self.shared.manager.find(token).await?,
+            None => self.state().origin().clone(),
+        };
+        self.state().reopen(origin);
+        Ok(())
+    }
+
+    /// The live sessions of the principal who is signed in to this one as it is stored, this one
+    /// included; none for nobody.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionManager::list`].
+    pub async fn siblings(&self) -> Result<Vec<SessionInfo>> {
+        let Some(base) = self.stored() else { return Ok(Vec::new()) };
+        match &base.record.principal {
+            Some(principal) => self.shared.manager.list_for(principal, Some(base.id())).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends another session of the same principal; `false` if `id` is not a live one of theirs.
+    ///
+    /// Takes effect at once, not with the commit. Given its own id it ends this session, and leaves the
+    /// cookie; [`sign_out`](Self::sign_out) is for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`](ErrorKind::Stale) or [`Gone`](ErrorKind::Gone) if this session's token was replaced or the
+    /// session ended meanwhile, and nothing was revoked. Those of the store.
+    pub async fn revoke(&self, id: SessionId) -> Result<bool> {
+        let manager = &self.shared.manager;
+        let Some(base) = self.stored() else {
+            self.state().is_writable()?;
+            return Ok(false);
+        };
+        let now = manager.now();
+        let Some(own) = manager.store().load_latest(base.id(), now).await? else {
+            return Err(ErrorKind::Gone.into());
+        };
+        let presented = Meta::decode(&own.meta)?.classify(base.token.digest(), now, manager.settings().grace);
+        if presented != Presented::Current {
+            return Err(ErrorKind::Stale.into());
+        }
+        let Some(principal) = own.principal else { return Ok(false) };
+        match manager.store().load_latest(id, now).await? {
+            Some(other) if other.principal.as_ref() == Some(&principal) => {
+                manager.revoke_if_of(id, other.revision, &principal).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Replaces this session's token, commits, and then ends every other session of its principal;
+    /// returns how many.
+    ///
+    /// The token is replaced because a thief may hold this very one. Nothing is revoked if the commit
+    /// fails. [`reload`](Self::reload) before changing the session again. `0`, and nothing done, if
+    /// nobody is signed in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`commit`](Self::commit) and [`SessionManager::revoke_all`].
+    pub async fn revoke_others(&self) -> Result<u64> {
+        let Some(principal) = self.principal() else {
+            self.state().is_writable()?;
+            return Ok(0);
+        };
+        self.rotate()?;
+        // The answer is kept for the HTTP layer.
+        let _ = self.commit().await?;
+        self.shared.manager.revoke_all_but(&principal, self.id()).await
+    }
+
+    /// What the client is to be told, of all commits so far.
+    pub(crate) fn answer(&self) -> Option<Committed> {
+        self.state().answer().cloned()
+    }
+
+    /// Drops every change, but not the end of a session that was asked for.
+    pub(crate) fn abandon(&self) {
+        self.state().abandon();
+    }
+
+    /// Whether a commit would end a session.
+    pub(crate) fn has_ending(&self) -> bool {
+        self.state().has_ending()
+    }
+
+    fn stored(&self) -> Option<Arc<Base>> {
+        self.state().base().cloned()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    fn writable(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        state.is_writable()?;
+        Ok(state)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No foreign code runs under the lock, and no step of ours leaves half a state behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a commit at once that has nothing to send.
+    fn finish_if_idle(&self) -> Result<bool> {
+        let mut state = self.state();
+        let Some(work) = state.begin()? else { return Ok(true) };
+        let idle = work.is_idle(self.manager.now());
+        if let Ok(true) = idle {
+            let origin = work.origin.clone();
+            state.finish(origin, &Committed::Unchanged);
+        } else {
+            state.put_back(work);
+        }
+        idle
+    }
+
+    async fn commit(&self) -> Result<Committed> {
+        let _turn = self.turn.lock().await;
+        let Some(mut work) = self.state().begin()? else { return Ok(Committed::Unchanged) };
+        match commit::commit(&self.manager, &mut work).await {
+            Ok((origin, committed)) => {
+                self.state().finish(origin, &committed);
+                Ok(committed)
+            }
+            Err(error) => {
+                self.state().put_back(work);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,304 @@
+//! What a request has read and wants changed: plain data behind the session's lock, no I/O.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::change::{Change, UpdateFunction, take_flash};
+use crate::meta::Meta;
+use crate::session::Committed;
+use crate::values::{Document, Path};
+use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, SessionToken};
+
+/// Where a session came from when it was opened, or stands after a commit.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// Nothing is stored.
+    New,
+    /// A live record, opened by its current secret.
+    Live(Arc<Base>),
+    /// The token was replaced a moment ago: reads see nothing, writes are refused.
+    Superseded,
+}
+
+/// A stored session as this request knows it.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) token: SessionToken,
+    pub(crate) record: Record,
+    pub(crate) meta: Meta,
+    pub(crate) document: Document,
+}
+
+impl Base {
+    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Arc<Self> {
+        let document = Document::from_json(record.data.clone());
+        Arc::new(Self { token, record, meta, document })
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.token.id()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    phase: Phase,
+    origin: Origin,
+    document: Document,
+    /// Goes up with every change, so that `update` notices one that came between.
+    version: u64,
+    changes: Vec<Change>,
+    intent: Intent,
+    /// The session that this request ends.
+    ending: Option<Arc<Base>>,
+    /// Whether it has been ended, by a commit that failed later.
+    ended: bool,
+    attempts: Attempts,
+    /// What the browser is to be told, of all commits so far.
+    answer: Option<Committed>,
+}
+
+/// What is to happen to a session beside changes of its values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Intent {
+    pub(crate) rotate: bool,
+    pub(crate) sign_in: Option<Principal>,
+}
+
+impl Intent {
+    pub(crate) fn rotates(&self) -> bool {
+        self.rotate || self.sign_in.is_some()
+    }
+}
+
+/// Updates that were sent and whose outcome is unknown.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    pub(crate) revisions: Vec<Revision>,
+    /// The token with the secret that they rotate to, the same in each.
+    pub(crate) fresh: Option<SessionToken>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Destroyed,
+    Committing,
+    /// A commit failed and may have taken effect: it can be called again, nothing else.
+    Undecided,
+    Committed,
+}
+
+/// What a commit works on; given back by [`State::finish`] or [`State::put_back`].
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) origin: Origin,
+    pub(crate) document: Document,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) intent: Intent,
+    pub(crate) ending: Option<Arc<Base>>,
+    pub(crate) ended: bool,
+    pub(crate) attempts: Attempts,
+    phase: Phase,
+}
+
+impl State {
+    pub(crate) fn new(origin: Origin) -> Self {
+        let document = match &origin {
+            Origin::Live(base) => base.document.clone(),
+            Origin::New | Origin::Superseded => Document::empty(),
+        };
+        Self {
+            phase: Phase::Open,
+            origin,
+            document,
+            version: 0,
+            changes: Vec::new(),
+            intent: Intent::default(),
+            ending: None,
+            ended: false,
+            attempts: Attempts::default(),
+            answer: None,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn base(&self) -> Option<&Arc<Base>> {
+        match &self.origin {
+            Origin::Live(base) => Some(base),
+            Origin::New | Origin::Superseded => None,
+        }
+    }
+
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.intent.sign_in.as_ref().or_else(|| self.base()?.record.principal.as_ref())
+    }
+
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn is_writable(&self) -> Result<()> {
+        match (self.phase, &self.origin) {
+            (Phase::Open, Origin::Superseded) => Err(ErrorKind::Stale.into()),
+            (Phase::Open, _) => Ok(()),
+            (Phase::Destroyed, _) => Err(ErrorKind::Gone.into()),
+            (Phase::Committing | Phase::Undecided | Phase::Committed, _) => {
+                Err(ErrorKind::AlreadyCommitted.into())
+            }
+        }
+    }
+
+    pub(crate) fn insert(&mut self, path: Path, text: Bytes) -> Result<()> {
+        let lists = self.document.insert(&path, text.clone())?;
+        self.record(Change::Insert { path, text, lists });
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, path: Path) -> Result<Option<Bytes>> {
+        let (removed, lists) = self.document.remove(&path)?;
+        // Also where there was nothing: by the time of the commit there may be.
+        self.record(Change::Remove { path, lists });
+        Ok(removed)
+    }
+
+    pub(crate) fn push(&mut self, path: Path, text: Bytes) -> Result<()> {
+        let lists = self.document.push(&path, text.clone())?;
+        self.record(Change::Push { path, text, lists });
+        Ok(())
+    }
+
+    pub(crate) fn update(&mut self, path: Path, text: Bytes, function: UpdateFunction) -> Result<()> {
+        let lists = self.document.insert(&path, text)?;
+        self.record(Change::Update { path, function, lists });
+        Ok(())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.document.clear();
+        self.record(Change::Clear);
+    }
+
+    pub(crate) fn take_flash(&mut self, messages: Vec<Bytes>) -> Result<()> {
+        take_flash(&mut self.document, &messages)?;
+        self.record(Change::TakeFlash { messages });
+        Ok(())
+    }
+
+    fn record(&mut self, change: Change) {
+        self.version += 1;
+        self.changes.push(change);
+    }
+
+    pub(crate) fn rotate(&mut self) {
+        self.intent.rotate = true;
+    }
+
+    pub(crate) fn sign_in(&mut self, principal: Principal) -> Result<()> {
+        match self.is_writable() {
+            Err(error) if error.kind() == ErrorKind::Stale => self.origin = Origin::New,
+            result => result?,
+        }
+        // What one person left in a session is not shown to the next.
+        if self.principal().is_some_and(|other| *other != principal) {
+            self.end();
+        }
+        self.intent.sign_in = Some(principal);
+        Ok(())
+    }
+
+    /// Ends the session with the next commit; what follows is a new one.
+    pub(crate) fn end(&mut self) {
+        if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
+            self.ending = Some(base);
+        }
+        self.version += 1;
+        self.document = Document::empty();
+        self.changes.clear();
+        self.intent = Intent::default();
+    }
+
+    pub(crate) fn destroy(&mut self) {
+        self.end();
+        self.phase = Phase::Destroyed;
+    }
+
+    /// Drops every change, but not the end of a session that was asked for.
+    pub(crate) fn abandon(&mut self) {
+        if !matches!(self.phase, Phase::Open | Phase::Destroyed) {
+            return;
+        }
+        let origin = self.origin.clone();
+        let Self { ending, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
+        self.ending = ending;
+        self.ended = ended;
+        self.answer = answer;
+    }
+
+    pub(crate) fn has_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Hands out what there is to commit; `None` after a commit. The caller has the turn.
+    pub(crate) fn begin(&mut self) -> Result<Option<Work>> {
+        match self.phase {
+            Phase::Open | Phase::Destroyed | Phase::Undecided => {}
+            Phase::Committed => return Ok(None),
+            // With the turn in hand nobody else commits: this one never came back.
+            Phase::Committing => {
+                return Err(Error::describe(ErrorKind::Internal, "an earlier commit panicked"));
+            }
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::Committing);
+        // As one text from here on: what is written, and cheap to copy.
+        self.document = Document::from_json(self.document.to_json());
+        Ok(Some(Work {
+            origin: self.origin.clone(),
+            document: self.document.clone(),
+            changes: std::mem::take(&mut self.changes),
+            intent: self.intent.clone(),
+            ending: self.ending.take(),
+            ended: self.ended,
+            attempts: std::mem::take(&mut self.attempts),
+            phase,
+        }))
+    }
+
+    /// Takes in a commit that succeeded.
+    pub(crate) fn finish(&mut self, origin: Origin, committed: &Committed) {
+        let answer = match committed {
+            Committed::Unchanged => self.answer.take(),
+            said => Some(said.clone()),
+        };
+        *self = Self { phase: Phase::Committed, answer, ..Self::new(origin) };
+    }
+
+    /// Takes back the changes of a commit that failed.
+    pub(crate) fn put_back(&mut self, work: Work) {
+        let Work { origin: _, document: _, changes, intent: _, ending, ended, attempts, phase } = work;
+        let undecided = !attempts.revisions.is_empty();
+        self.phase = if undecided { Phase::Undecided } else { phase };
+        self.changes = changes;
+        self.ending = ending;
+        self.ended = ended;
+        self.attempts = attempts;
+    }
+
+    /// Starts over on what was opened again.
+    pub(crate) fn reopen(&mut self, origin: Origin) {
+        let answer = self.answer.take();
+        *self = Self { answer, ..Self::new(origin) };
+    }
+
+    pub(crate) fn answer(&self) -> Option<&Committed> {
+        self.answer.as_ref()
+    }
+}
