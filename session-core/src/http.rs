@@ -1,0 +1,27 @@
+//! Sessions over HTTP without a framework: header strings in, header strings out.
+//!
+//! An integration makes one [`HttpSessions`], calls [`begin`](HttpSessions::begin) with each request's
+//! head, hands the [`RequestSession`] to the handlers and calls [`finish`](Exchange::finish) with the
+//! answer's status before its head leaves. It depends on no version of any HTTP crate.
+//!
+//! ```
+//! # use session_core::http::{Head, HttpSessions};
+//! # use session_core::{SessionBackend, SessionManager, Result};
+//! # async fn example(backend: impl SessionBackend) -> Result<()> {
+//! let sessions = HttpSessions::new(SessionManager::builder(backend).build()?);
+//!
+//! let exchange = sessions.begin(&Head::new().with_cookie(b"__Host-session=..."));
+//! let session = exchange.request().open().await?;
+//! session.insert("greeting", "hello")?;
+//! let finished = exchange.finish(200).await;
+//! assert!(finished.set_cookie.is_some_and(|cookie| cookie.starts_with("__Host-session=")));
+//! # Ok(()) }
+//! ```
+
+#[cfg(feature = "axum-core-0_5")]
+mod axum_core;
+mod cookie;
+mod exchange;
+
+pub use cookie::{SameSite, SessionCookie};
+pub use exchange::{Exchange, Finished, Head, HttpSessions, RequestSession};
