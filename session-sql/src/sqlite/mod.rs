@@ -48,9 +48,8 @@
 //!   same). An existing file keeps its mode. The `-wal` file grows to about 64 MiB under load; all three
 //!   files belong together when they are copied.
 //! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
-//!   it is; a delete without revision removes it; a purge removes it if its expiry can still be read as
-//!   one that has passed; a list leaves it out with a warning, so that one bad row does not keep
-//!   everybody else from being signed out.
+//!   it is. A delete without revision and a purge remove it, if its expiry can still be compared. A list
+//!   leaves it out, with a warning, so that one bad row keeps nobody else from being signed out.
 //! - Do not replace or remove the file under a running backend: SQLite goes on with the old one.
 //!
 //! # Reading the table from outside

@@ -43,11 +43,13 @@ impl Verbs {
                 "UPDATE \"{table}\" SET revision = ?2, expires_at = ?3, deadline = ?4, touched_at = ?5, \
                  principal = ?6, meta = ?7, data = ?8 WHERE id = ?1 AND expires_at > ?9 AND revision = ?10"
             ),
-            // The type is checked, or the arithmetic would make a plausible time of a damaged one.
+            // The upper end keeps damaged times out, also those that are text: the arithmetic would make
+            // plausible ones of them.
             touch: format!(
                 "UPDATE \"{table}\" SET expires_at = min(deadline, max(expires_at, ?2)), \
                  touched_at = max(touched_at, ?3) \
-                 WHERE id = ?1 AND expires_at > ?3 AND typeof(expires_at) = 'integer'"
+                 WHERE id = ?1 AND expires_at > ?3 AND expires_at <= {}",
+                Timestamp::MAX.as_millis()
             ),
             delete: format!("DELETE FROM \"{table}\" WHERE id = ?1 AND expires_at > ?2"),
             delete_revision: format!(
