@@ -1,0 +1,17 @@
+//! The registry. A group is a file; `all` is the order of lists and summaries.
+
+mod compare_and_set;
+mod crud;
+mod resurrection;
+
+use crate::case::Case;
+
+/// Every case, of backends and of whatever stands on them.
+pub(crate) fn all() -> Vec<Case> {
+    backend()
+}
+
+/// The cases that look at one backend through its own verbs.
+pub(crate) fn backend() -> Vec<Case> {
+    [crud::CASES, resurrection::CASES, compare_and_set::CASES].concat()
+}

@@ -1,0 +1,177 @@
+//! What the body of a case works with: a fresh namespace, a clock that stands still, a seeded generator.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use session_core::{
+    Clock as _, ManualClock, Principal, Record, Result, Revision, SessionBackend, SessionId, Timestamp,
+};
+
+use crate::check::{self, CaseResult};
+use crate::harness::Harness;
+use crate::recorder::{Recorder, Steps};
+
+/// Where each case's clock starts: in 2001, so that a driver that asks its store for the time finds every
+/// session expired.
+pub(crate) const START: Timestamp = match Timestamp::from_millis(1_000_000_000_000) {
+    Some(start) => start,
+    None => Timestamp::MIN,
+};
+
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much a case with many rounds does: all of them, or as many as show a broken backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Effort {
+    Full,
+    Brief,
+}
+
+/// Everything that a case may touch. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    harness: Arc<dyn Harness>,
+    namespaces: Mutex<Vec<String>>,
+    backend: Arc<dyn SessionBackend>,
+    clock: ManualClock,
+    rng: Mutex<StdRng>,
+    steps: Steps,
+    effort: Effort,
+}
+
+impl Context {
+    /// Opens a namespace of its own.
+    pub(crate) async fn open(
+        harness: Arc<dyn Harness>,
+        seed: u64,
+        steps: Steps,
+        effort: Effort,
+    ) -> Result<Self> {
+        // From the operating system: a run with an old seed must not meet that run's sessions.
+        let namespace = format!("c{:016x}", rand::random::<u64>());
+        let backend = harness.open(&namespace).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                harness,
+                namespaces: Mutex::new(vec![namespace]),
+                backend: Arc::new(Recorder::new("", backend, steps.clone())),
+                clock: ManualClock::new(START),
+                rng: Mutex::new(StdRng::seed_from_u64(seed)),
+                steps,
+                effort,
+            }),
+        })
+    }
+
+    /// Removes what the case has opened.
+    pub(crate) async fn discard(&self) {
+        let namespaces = lock(&self.shared.namespaces).clone();
+        for namespace in namespaces {
+            self.shared.harness.discard(&namespace).await;
+        }
+    }
+
+    /// The driver, on the case's own namespace.
+    pub(crate) fn backend(&self) -> Arc<dyn SessionBackend> {
+        self.shared.backend.clone()
+    }
+
+    /// The driver and what it promises.
+    pub(crate) fn harness(&self) -> Arc<dyn Harness> {
+        self.shared.harness.clone()
+    }
+
+    /// The name of the case's own namespace.
+    pub(crate) fn namespace(&self) -> String {
+        lock(&self.shared.namespaces).first().cloned().unwrap_or_default()
+    }
+
+    /// The driver on another namespace, by its exact name.
+    pub(crate) async fn open_other(&self, namespace: &str) -> CaseResult<Arc<dyn SessionBackend>> {
+        lock(&self.shared.namespaces).push(namespace.to_owned());
+        let backend = self.shared.harness.open(namespace).await?;
+        Ok(Arc::new(Recorder::new("other namespace: ", backend, self.shared.steps.clone())))
+    }
+
+    /// The hands of the case's clock.
+    pub(crate) fn clock(&self) -> &ManualClock {
+        &self.shared.clock
+    }
+
+    /// What the case's clock shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// A generator of its own for each call; together they follow from the seed.
+    pub(crate) fn rng(&self) -> StdRng {
+        StdRng::seed_from_u64(lock(&self.shared.rng).next_u64())
+    }
+
+    /// `full` rounds, or as many as the effort allows.
+    pub(crate) fn rounds(&self, full: usize) -> usize {
+        match self.shared.effort {
+            Effort::Full => full,
+            Effort::Brief => full.min(12),
+        }
+    }
+
+    /// An id that nobody has.
+    pub(crate) fn id(&self) -> SessionId {
+        SessionId::from_bytes(self.rng().random())
+    }
+
+    /// A record without principal that lives for an hour of at most a day.
+    pub(crate) fn record(&self) -> Record {
+        let (mut rng, now) = (self.rng(), self.now());
+        let (expires_at, deadline) = (now.saturating_add(HOUR), now.saturating_add(DAY));
+        let mut bytes = |len| -> Vec<u8> { (0..len).map(|_| rng.random()).collect() };
+        let (meta, data) = (bytes(24), bytes(64));
+        Record::new(Revision::first(self.rng().random()), now, expires_at, deadline)
+            .with_meta(meta)
+            .with_data(data)
+    }
+
+    /// The record of somebody.
+    pub(crate) fn record_of(&self, principal: &str) -> CaseResult<Record> {
+        Ok(self.record().with_principal(Some(Principal::new(principal)?)))
+    }
+
+    /// What an update would make of `record`: the next revision, other contents, the same times.
+    pub(crate) fn successor(&self, record: &Record) -> Record {
+        let fresh = self.record();
+        let mut next = record.clone().with_meta(fresh.meta).with_data(fresh.data);
+        next.revision = record.revision.next(self.rng().random());
+        next
+    }
+
+    /// Creates a session, now.
+    pub(crate) async fn create(&self, record: &Record) -> CaseResult<SessionId> {
+        let id = self.id();
+        check::created(self.backend().create(id, record.clone(), self.now()).await?)?;
+        Ok(id)
+    }
+
+    /// Fails unless the session is live now and is exactly `record`.
+    pub(crate) async fn expect(&self, id: SessionId, record: &Record, what: &str) -> CaseResult {
+        check::found(self.backend().load(id, self.now()).await?, record, what)
+    }
+
+    /// Fails unless there is no such session now.
+    pub(crate) async fn expect_none(&self, id: SessionId, what: &str) -> CaseResult {
+        check::missing(self.backend().load(id, self.now()).await?, what)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,161 @@
+//! What the author of a driver implements: how to open a store, and what the driver promises.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use session_core::{Result, SessionBackend, SessionId};
+
+/// A driver under test.
+///
+/// The suite opens a fresh namespace for each case. A namespace is a set of sessions of its own: a table,
+/// a key prefix, a directory, a file, or simply a new store. Its name is 20 characters at most, lowercase
+/// letters and digits, starting with a letter, and never used twice, also not by a later run.
+///
+/// Methods with a default belong to a [promise](Promises): whoever makes it overrides them.
+#[async_trait]
+pub trait Harness: Debug + Send + Sync + 'static {
+    /// The row's name in test names and summaries: `sqlite`, `redis-cluster`.
+    fn name(&self) -> &str;
+
+    /// What the driver can do beyond the five verbs; nothing by default.
+    fn promises(&self) -> Promises {
+        Promises::default()
+    }
+
+    /// Opens a namespace that does not exist yet, ready for use.
+    ///
+    /// It is called within the runtime that the case runs on. Different namespaces are open at once.
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>>;
+
+    /// Other namespaces that a careless driver takes for this one, or a part of it. Override it to add
+    /// the characters that mean something in your keys: globs, separators, quotes.
+    fn similar_namespaces(&self, namespace: &str) -> Vec<String> {
+        vec![format!("{namespace}b")]
+    }
+
+    /// Opens a namespace once more while the first handle is in use, as another process would.
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let _ = namespace;
+        Ok(None)
+    }
+
+    /// Opens a namespace again after every handle to it was dropped.
+    async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let _ = namespace;
+        Ok(None)
+    }
+
+    /// Everything that is stored in a namespace, keys and values, as the store's own bytes: in as many
+    /// pieces as is handy, none of them cut or encoded on the way.
+    async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
+        let _ = namespace;
+        Ok(None)
+    }
+
+    /// Damages a stored record behind the driver's back. Whether it was there.
+    async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
+        let _ = (namespace, id, damage);
+        Ok(None)
+    }
+
+    /// Removes a namespace at the end of its case, passed or not. A failure to do so is the harness's own
+    /// affair.
+    async fn discard(&self, namespace: &str) {
+        let _ = namespace;
+    }
+}
+
+/// How [`Harness::damage`] spoils a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// Replaces the bookkeeping, [`Record::meta`](session_core::Record::meta), with these bytes.
+    Meta(Bytes),
+    /// Replaces the values, [`Record::data`](session_core::Record::data), with these bytes.
+    Data(Bytes),
+}
+
+/// What a driver promises beyond the five verbs. The default promises nothing.
+///
+/// To promise too little is caught: a skipped case that would pass fails the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Promises {
+    /// It has `list`.
+    pub list: bool,
+    /// It has `purge_expired`.
+    pub purge: bool,
+    /// The store removes expired records by itself, so `purge_expired` has nothing to do.
+    pub native_expiry: bool,
+    /// What was acknowledged is there after [`Harness::reopen`].
+    pub durable: bool,
+    /// [`Harness::second_handle`] opens the same sessions.
+    pub shared: bool,
+    /// [`Harness::scan`] works.
+    pub scan: bool,
+    /// [`Harness::damage`] works.
+    pub damage: bool,
+    /// The longest `data` that it takes, if it is less than the suite tries (1 MiB).
+    pub max_payload: Option<usize>,
+}
+
+impl Promises {
+    /// Has `list`.
+    #[must_use]
+    pub fn with_list(mut self) -> Self {
+        self.list = true;
+        self
+    }
+
+    /// Has `purge_expired`, and it removes what is dead.
+    #[must_use]
+    pub fn with_purge(mut self) -> Self {
+        self.purge = true;
+        self
+    }
+
+    /// Has `purge_expired`, which leaves the work to the store's own expiry.
+    #[must_use]
+    pub fn with_native_expiry(mut self) -> Self {
+        self.purge = true;
+        self.native_expiry = true;
+        self
+    }
+
+    /// Keeps what it acknowledged over [`Harness::reopen`].
+    #[must_use]
+    pub fn with_durability(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Shares its sessions between handles: [`Harness::second_handle`].
+    #[must_use]
+    pub fn with_shared_handles(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// [`Harness::scan`] works.
+    #[must_use]
+    pub fn with_scan(mut self) -> Self {
+        self.scan = true;
+        self
+    }
+
+    /// [`Harness::damage`] works.
+    #[must_use]
+    pub fn with_damage(mut self) -> Self {
+        self.damage = true;
+        self
+    }
+
+    /// Takes `data` of at most `bytes`.
+    #[must_use]
+    pub fn with_max_payload(mut self, bytes: usize) -> Self {
+        self.max_payload = Some(bytes);
+        self
+    }
+}

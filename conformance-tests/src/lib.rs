@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod case;
+mod cases;
+mod check;
+mod context;
+mod execute;
+mod expected;
+mod harness;
+mod race;
+mod recorder;
+mod run;
+mod summary;
+
+pub use harness::{Damage, Harness, Promises};
+pub use run::run;
+pub use session_core::async_trait;

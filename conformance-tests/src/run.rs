@@ -1,0 +1,132 @@
+//! The whole suite on one driver, each case a real test with a name of its own.
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::case::Case;
+use crate::cases;
+use crate::context::Effort;
+use crate::execute::{Options, execute};
+use crate::expected::{Expected, State};
+use crate::harness::Harness;
+use crate::summary::{Summary, write_line};
+
+/// Runs every case on a driver, against the committed list at `list` (relative to the package).
+///
+/// It is the `main` of a test target with `harness = false`. Tests are named `driver::group::case`; one
+/// more, `driver::list::is_complete`, compares the list with the cases there are. The environment
+/// variables are described at the [crate's top](crate).
+pub fn run(harness: impl Harness, list: impl AsRef<Path>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    match prepare(Arc::new(harness), list.as_ref(), arguments.list) {
+        Ok((trials, row, summary)) => {
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            if !arguments.list
+                && let Err(error) = write_line(&row, &summary.line(&row))
+            {
+                eprintln!("the summary cannot be written: {error}");
+                return ExitCode::FAILURE;
+            }
+            conclusion.exit_code()
+        }
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The seed in `CONFORMANCE_SEED`, or a random one.
+pub(crate) fn seed() -> Result<u64, String> {
+    match env::var("CONFORMANCE_SEED") {
+        Ok(text) => text.parse().map_err(|_| format!("CONFORMANCE_SEED is not a u64: {text}")),
+        Err(_) => Ok(rand::random()),
+    }
+}
+
+/// Whether committed files are to be written anew.
+pub(crate) fn writes_lists() -> bool {
+    env::var_os("CONFORMANCE_WRITE_LIST").is_some_and(|value| value == "1")
+}
+
+fn prepare(
+    harness: Arc<dyn Harness>,
+    list: &Path,
+    only_names: bool,
+) -> Result<(Vec<Trial>, String, Summary), String> {
+    let cases = cases::all();
+    let promises = harness.promises();
+    let read = || Expected::read(list).map_err(|error| format!("{}: {error}", list.display()));
+    let mut expected = read()?;
+    if writes_lists() && !only_names {
+        let written = expected.write(list, &cases, &promises);
+        written.map_err(|error| format!("{}: {error}", list.display()))?;
+        expected = read()?;
+    }
+    let options = Options { seed: seed()?, effort: Effort::Full, timeout: Duration::from_secs(120) };
+    if !only_names {
+        println!("seed: CONFORMANCE_SEED={}", options.seed);
+    }
+    let row = harness.name().to_owned();
+    let summary = Summary::default();
+    let mut trials = vec![list_trial(&row, &expected, &cases, list)];
+    for case in cases {
+        let state = expected.state(&case).cloned();
+        let unmet = case.unmet_need(&promises);
+        let (harness, summary) = (harness.clone(), summary.clone());
+        let body = move || {
+            let result = judge(case, state, unmet, harness, options, &summary);
+            result.inspect_err(|_| summary.failed()).map_err(Failed::from)
+        };
+        trials.push(Trial::test(format!("{row}::{}", case.full_name()), body));
+    }
+    Ok((trials, row, summary))
+}
+
+/// Runs a case and holds its result against the list.
+fn judge(
+    case: Case,
+    state: Option<State>,
+    unmet: Option<&str>,
+    harness: Arc<dyn Harness>,
+    options: Options,
+    summary: &Summary,
+) -> Result<(), String> {
+    match (state, unmet) {
+        (None, _) => Err("the case is not in the committed list (CONFORMANCE_WRITE_LIST=1)".into()),
+        (Some(State::Pass), Some(reason)) => {
+            Err(format!("the list says `pass`, but {reason}: write `skip: {reason}`"))
+        }
+        (Some(State::Pass), None) => {
+            summary.executed(case.group);
+            execute(case, harness, options)
+        }
+        (Some(State::Skip(reason)), _) => {
+            summary.skipped();
+            match execute(case, harness, options) {
+                Ok(()) => Err(format!("skipped because `{reason}`, but it passes: promise it, or list it")),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+}
+
+fn list_trial(row: &str, expected: &Expected, cases: &[Case], list: &Path) -> Trial {
+    let mut problems = expected.problems.clone();
+    problems.extend(expected.unknown(cases).iter().map(|name| format!("no such case: `{name}`")));
+    problems.extend(
+        cases.iter().filter(|case| expected.state(case).is_none()).map(|case| format!("missing: `{case:?}`")),
+    );
+    let heading = format!("{} does not list the cases that there are", list.display());
+    Trial::test(format!("{row}::list::is_complete"), move || {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Failed::from(format!("{heading}:\n  {}", problems.join("\n  "))))
+    })
+}
