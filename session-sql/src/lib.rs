@@ -1,0 +1,15 @@
+//! Sessions in SQL databases: one crate, a module and a cargo feature for each dialect.
+//!
+//! - [`sqlite`](mod@sqlite): an embedded database file, or memory. Feature `sqlite`, on by default.
+//!
+//! Every dialect keeps one table (`sessions` unless told otherwise) with the same columns: `id`,
+//! `revision`, `expires_at`, `deadline`, `touched_at`, `principal`, `meta` and `data`. Times are
+//! milliseconds since the Unix epoch, and `data` is what the session's codec wrote: with the default
+//! codec one plain JSON document, which other languages and tools read.
+//!
+//! No text of a client ever becomes SQL: ids arrive as 16 bytes, values are bound, and the table's name
+//! is checked and quoted.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod table_name;

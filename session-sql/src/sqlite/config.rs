@@ -1,0 +1,169 @@
+//! What a SQLite backend can be told, with the default and the cost of each choice.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use session_core::Durability;
+
+/// Where the database is, and how to treat it.
+///
+/// ```
+/// use session_core::Durability;
+/// use session_sql::sqlite::SqliteConfig;
+///
+/// let config = SqliteConfig::new("/var/lib/shop/sessions.db")
+///     .with_table("shop_sessions")
+///     .with_durability(Durability::PowerLoss);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SqliteConfig {
+    /// The database file, or memory. No default.
+    pub location: SqliteLocation,
+
+    /// The table. Default `sessions`; at most 48 lower-case ASCII letters, digits and underscores.
+    /// Applications that share a file take different names.
+    pub table: String,
+
+    /// What an acknowledged write survives. Default [`Durability::ProcessCrash`] (`synchronous = NORMAL`).
+    /// [`Durability::PowerLoss`] (`synchronous = FULL`) costs one flush to the disk for each write.
+    pub durability: Durability,
+
+    /// How long a verb waits for its turn: in the queue, and for locks of other connections. Default 5 s;
+    /// at least 1 ms, at most an hour. A long one keeps callers waiting on a database that another
+    /// process holds; a short one fails under bursts.
+    pub busy_timeout: Duration,
+
+    /// How many verbs may wait for the writer, and as many for the readers, before further ones are
+    /// `Overloaded`. Default 1024; costs the memory of the records that wait.
+    pub queue_capacity: NonZeroUsize,
+
+    /// Threads that read, each with a connection of its own. Default: one per core, at most 4. Each costs a
+    /// page cache of up to 2 MiB. A database in memory has none: its one connection reads and writes.
+    pub readers: NonZeroUsize,
+
+    /// Whether to create the database file if there is none. Default `true`. Directories are never made.
+    /// `false` makes a misspelt path an error instead of an empty store.
+    pub create_if_missing: bool,
+
+    /// Whether connecting makes what is missing of the table, its indexes and its view. Default `true`; costs
+    /// nothing when they are there. With `false` connecting to a database without them is
+    /// `SchemaMissing`. A database in memory is always made ready.
+    pub auto_migrate: bool,
+}
+
+/// Where a SQLite database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SqliteLocation {
+    /// A file. A relative path counts from the working directory at the time of connecting.
+    File(PathBuf),
+    /// Memory: lost with the last clone of the backend.
+    Memory,
+}
+
+impl SqliteConfig {
+    /// The database in the file at `path`; `:memory:` means memory, as everywhere in SQLite.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        if path == Path::new(":memory:") {
+            return Self::in_memory();
+        }
+        Self::at(SqliteLocation::File(path.to_owned()))
+    }
+
+    /// A fresh database in memory.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::at(SqliteLocation::Memory)
+    }
+
+    fn at(location: SqliteLocation) -> Self {
+        Self {
+            location,
+            table: "sessions".to_owned(),
+            durability: Durability::default(),
+            busy_timeout: Duration::from_secs(5),
+            queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
+            readers: available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(MOST_READERS)),
+            create_if_missing: true,
+            auto_migrate: true,
+        }
+    }
+
+    /// Replaces [`table`](Self::table).
+    #[must_use]
+    pub fn with_table(mut self, table: impl Into<String>) -> Self {
+        self.table = table.into();
+        self
+    }
+
+    /// Replaces [`durability`](Self::durability).
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Replaces [`busy_timeout`](Self::busy_timeout).
+    #[must_use]
+    pub fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
+        self.busy_timeout = busy_timeout;
+        self
+    }
+
+    /// Replaces [`queue_capacity`](Self::queue_capacity).
+    #[must_use]
+    pub fn with_queue_capacity(mut self, queue_capacity: NonZeroUsize) -> Self {
+        self.queue_capacity = queue_capacity;
+        self
+    }
+
+    /// Replaces [`readers`](Self::readers).
+    #[must_use]
+    pub fn with_readers(mut self, readers: NonZeroUsize) -> Self {
+        self.readers = readers;
+        self
+    }
+
+    /// Replaces [`create_if_missing`](Self::create_if_missing).
+    #[must_use]
+    pub fn with_create_if_missing(mut self, create_if_missing: bool) -> Self {
+        self.create_if_missing = create_if_missing;
+        self
+    }
+
+    /// Replaces [`auto_migrate`](Self::auto_migrate).
+    #[must_use]
+    pub fn with_auto_migrate(mut self, auto_migrate: bool) -> Self {
+        self.auto_migrate = auto_migrate;
+        self
+    }
+}
+
+const MOST_READERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_its_usual_name() {
+        assert_eq!(SqliteConfig::new(":memory:").location, SqliteLocation::Memory);
+        assert_eq!(SqliteConfig::new("x.db").location, SqliteLocation::File("x.db".into()));
+    }
+
+    #[test]
+    fn defaults_are_those_documented() {
+        let config = SqliteConfig::new("x.db");
+        assert_eq!(config.table, "sessions");
+        assert_eq!(config.durability, Durability::ProcessCrash);
+        assert_eq!(config.busy_timeout, Duration::from_secs(5));
+        assert_eq!(config.queue_capacity.get(), 1024);
+        assert!((1..=4).contains(&config.readers.get()));
+        assert!(config.create_if_missing && config.auto_migrate);
+    }
+}

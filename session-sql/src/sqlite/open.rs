@@ -1,0 +1,145 @@
+//! Opening a database: its file, its connections and the settings of each.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use session_core::{Durability, Error, ErrorKind, Result};
+
+use super::config::{SqliteConfig, SqliteLocation};
+use super::error::{Failure, is_busy};
+use super::schema;
+use crate::table_name::TableName;
+
+/// The connections of one backend.
+pub(super) struct Opened {
+    pub(super) writer: Connection,
+    /// Empty for a database in memory, which has one connection.
+    pub(super) readers: Vec<Connection>,
+}
+
+/// Opens the database and makes the table ready or, without `auto_migrate`, makes sure that it is.
+///
+/// Takes the write lock once: a database that cannot be written is found here, not by the first request.
+pub(super) fn open(config: &SqliteConfig, table: &TableName) -> Result<Opened> {
+    match &config.location {
+        SqliteLocation::Memory => {
+            let mut writer = in_memory().map_err(|Failure(error)| error)?;
+            prepare(&mut writer, table, true).map_err(|Failure(error)| error)?;
+            Ok(Opened { writer, readers: Vec::new() })
+        }
+        SqliteLocation::File(path) => {
+            open_file(config, table, path).map_err(|Failure(error)| match error.kind() {
+                // These say themselves what is the matter.
+                ErrorKind::Config | ErrorKind::SchemaMissing => error,
+                _ => error.with_detail(format!("cannot use the database file {}", path.display())),
+            })
+        }
+    }
+}
+
+fn open_file(config: &SqliteConfig, table: &TableName, path: &Path) -> Result<Opened, Failure> {
+    let path = resolve(config, path)?;
+    let mut writer = connect(config, &path)?;
+    switch_to_wal(&writer, config.busy_timeout)?;
+    prepare(&mut writer, table, config.auto_migrate)?;
+    let readers = (0..config.readers.get())
+        .map(|_| {
+            let reader = connect(config, &path)?;
+            reader.execute_batch("PRAGMA query_only = ON")?;
+            Ok(reader)
+        })
+        .collect::<Result<_, Failure>>()?;
+    Ok(Opened { writer, readers })
+}
+
+/// The absolute path of the database file, which exists afterwards.
+///
+/// Absolute, because SQLite takes some relative ones (`:memory:`, `file:..`) for something else.
+fn resolve(config: &SqliteConfig, path: &Path) -> Result<PathBuf> {
+    let path = absolute(path)
+        .map_err(|error| Error::new(ErrorKind::Config, error).with_detail("the database path is empty"))?;
+    let result = if config.create_if_missing { create(&path) } else { fs::metadata(&path).map(drop) };
+    match result {
+        Ok(()) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let missing = if config.create_if_missing { "its directory" } else { "it" };
+            let detail = format!("the database file {}: {missing} does not exist", path.display());
+            Err(Error::new(ErrorKind::Config, error).with_detail(detail))
+        }
+        Err(error) => Err(Error::new(ErrorKind::Unavailable, error)),
+    }
+}
+
+/// Creates the file for its owner only, unless it is there. SQLite takes an empty file for a new
+/// database, and gives the files beside it the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+fn in_memory() -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Ok(Connection::open_in_memory_with_flags(flags | OpenFlags::SQLITE_OPEN_CREATE)?)
+}
+
+fn connect(config: &SqliteConfig, path: &Path) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(config.busy_timeout)?;
+    let durability = match config.durability {
+        Durability::ProcessCrash => "PRAGMA synchronous = NORMAL",
+        // On macOS a flush reaches the disk itself only when asked for by name.
+        Durability::PowerLoss => {
+            "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON"
+        }
+        other => {
+            let detail = format!("this driver cannot promise durability {other:?}");
+            return Err(Failure(Error::describe(ErrorKind::Config, detail)));
+        }
+    };
+    connection.execute_batch(durability)?;
+    // Answers with a row, which `execute_batch` may refuse. A checkpoint every 64 MiB or so instead of
+    // every 4 writes each page that is changed over and over to the database once.
+    connection.query_row("PRAGMA wal_autocheckpoint = 16000", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// A setting of the file, made once in its life.
+fn switch_to_wal(connection: &Connection, patience: Duration) -> Result<(), Failure> {
+    let started = Instant::now();
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let detail = format!("journal mode WAL is not possible there, only `{mode}`");
+                return Err(Failure(Error::describe(ErrorKind::Config, detail)));
+            }
+            // SQLite does not call its busy handler here: several processes may be switching a new file.
+            Err(error) if is_busy(&error) && started.elapsed() < patience => sleep(SWITCH_PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+const SWITCH_PAUSE: Duration = Duration::from_millis(5);
+
+fn prepare(connection: &mut Connection, table: &TableName, migrate: bool) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if migrate {
+        schema::migrate(&transaction, table)?;
+    } else {
+        schema::check(&transaction, table)?;
+    }
+    Ok(transaction.commit()?)
+}

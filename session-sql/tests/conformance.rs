@@ -1,0 +1,110 @@
+//! The conformance suite on this driver.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use conformance_tests::{Damage, Harness, Promises, async_trait};
+use rusqlite::Connection;
+use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
+use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+use tempfile::TempDir;
+
+/// Namespaces are tables. Similar ones are in the same file; others are not, so that cases which run side
+/// by side do not wait for each other.
+#[derive(Debug)]
+struct Sqlite {
+    directory: TempDir,
+}
+
+impl Sqlite {
+    fn file(&self, namespace: &str) -> PathBuf {
+        self.directory.path().join(&namespace[..12]).with_extension("db")
+    }
+
+    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        let config = SqliteConfig::new(self.file(namespace)).with_table(namespace);
+        Ok(Arc::new(SqliteBackend::connect(config).await?))
+    }
+
+    /// A connection that the driver does not know of.
+    fn raw(&self, namespace: &str) -> Result<Connection> {
+        Connection::open(self.file(namespace)).map_err(internal)
+    }
+}
+
+#[async_trait]
+impl Harness for Sqlite {
+    fn name(&self) -> &str {
+        "sqlite"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::default()
+            .with_list()
+            .with_purge()
+            .with_durability()
+            .with_shared_handles()
+            .with_scan()
+            .with_damage()
+    }
+
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        self.connect(namespace).await
+    }
+
+    /// Also those that a `LIKE` would take for it, or that are the name of something beside its table.
+    fn similar_namespaces(&self, namespace: &str) -> Vec<String> {
+        let all_but_the_last = &namespace[..namespace.len() - 1];
+        vec![format!("{namespace}b"), all_but_the_last.to_owned(), format!("{all_but_the_last}_")]
+    }
+
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn scan(&self, namespace: &str) -> Result<Option<Vec<bytes::Bytes>>> {
+        let connection = self.raw(namespace)?;
+        let columns = ["id", "revision", "expires_at", "deadline", "touched_at", "principal", "meta", "data"];
+        let mut pieces = Vec::new();
+        for column in columns {
+            let sql =
+                format!("SELECT CAST({column} AS BLOB) FROM \"{namespace}\" WHERE {column} IS NOT NULL");
+            let mut statement = connection.prepare(&sql).map_err(internal)?;
+            let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).map_err(internal)?;
+            for row in rows {
+                pieces.push(row.map_err(internal)?.into());
+            }
+        }
+        Ok(Some(pieces))
+    }
+
+    async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
+        let (column, bytes) = match damage {
+            Damage::Meta(bytes) => ("meta", bytes),
+            Damage::Data(bytes) => ("data", bytes),
+            _ => return Ok(None),
+        };
+        let sql = format!("UPDATE \"{namespace}\" SET {column} = ?2 WHERE id = ?1");
+        let changed = self.raw(namespace)?.execute(&sql, (id.as_bytes(), &bytes[..])).map_err(internal)?;
+        Ok(Some(changed == 1))
+    }
+}
+
+fn internal(error: rusqlite::Error) -> Error {
+    Error::new(ErrorKind::Internal, error)
+}
+
+fn main() -> ExitCode {
+    match tempfile::tempdir() {
+        Ok(directory) => conformance_tests::run(Sqlite { directory }, "tests/conformance.expected"),
+        Err(error) => {
+            eprintln!("no temporary directory: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
