@@ -59,7 +59,7 @@ fn features(workspace: &Workspace, package: &Package) -> Result<(), String> {
             arguments.extend(selection.iter().map(String::as_str));
             clippy(workspace, &arguments).is_err()
         })
-        .map(|selection| selection.join(" "))
+        .map(|selection| if selection.is_empty() { "its defaults".to_owned() } else { selection.join(" ") })
         .collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("failed with {}", failed.join(", "))) }
 }

@@ -5,14 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::conformance;
 use crate::steps::{self, Steps};
 use crate::test_counts::TestCounts;
 use crate::workspace::{Package, Workspace};
+
+/// How long a command's output may take to arrive once the command has ended.
+const AFTER_THE_END: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct TestOptions {
@@ -66,9 +72,7 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
     if counts.are_complete() {
         println!("{counts}");
     } else {
-        println!(
-            "the tests were not counted: a test program crashed, did not build, or printed another's result"
-        );
+        println!("the tests were not counted: a failed step did not report all of its own");
     }
     if let Some(failures) = steps.failures() {
         println!("{failures}");
@@ -108,26 +112,51 @@ fn run_and_count(command: &mut Command, counts: &mut TestCounts) -> Result<(), S
     if complete { Ok(()) } else { Err("a test program's own count and result differ".to_owned()) }
 }
 
-fn stream(command: &mut Command, mut read_line: impl FnMut(&str)) -> Result<(), String> {
+/// Ends when the command has ended, not when its output has: a server that a failing test left
+/// behind holds the output open for as long as it lives.
+fn stream(command: &mut Command, read_line: impl FnMut(&str)) -> Result<(), String> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| format!("does not start: {error}"))?;
-    if let Some(output) = child.stdout.take() {
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        let mut screen = io::stdout();
-        loop {
-            line.clear();
-            let length =
-                output.read_until(b'\n', &mut line).map_err(|error| format!("lost output: {error}"))?;
-            if length == 0 {
-                break;
-            }
-            read_line(&String::from_utf8_lossy(&line));
-            screen.write_all(&line).map_err(|error| format!("cannot print: {error}"))?;
+    let (sender, lines) = mpsc::channel();
+    let printer = child.stdout.take().map(|output| thread::spawn(move || print_lines(output, &sender)));
+    let status = child.wait().map_err(|error| format!("does not end: {error}"))?;
+    let complete = drain(&lines, AFTER_THE_END, read_line);
+    if !status.success() {
+        return Err(format!("failed ({status})"));
+    }
+    if !complete {
+        return Err("a process that a test started outlives it".to_owned());
+    }
+    match printer.map(JoinHandle::join) {
+        Some(Ok(Ok(()))) => Ok(()),
+        Some(Ok(Err(error))) => Err(format!("lost output: {error}")),
+        Some(Err(_)) | None => Err("lost output".to_owned()),
+    }
+}
+
+fn print_lines(output: impl Read, lines: &Sender<String>) -> io::Result<()> {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line)? > 0 {
+        io::stdout().write_all(&line)?;
+        if lines.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Takes the lines in until the last one; `false` if that does not come in time.
+fn drain(lines: &Receiver<String>, patience: Duration, mut read_line: impl FnMut(&str)) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => read_line(&line),
+            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) => return false,
         }
     }
-    let status = child.wait().map_err(|error| format!("does not end: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("failed ({status})")) }
 }
 
 /// Empties the directory: what an earlier run left must not pass for this one's.
@@ -174,6 +203,18 @@ mod tests {
         let environment: Vec<_> = command.get_envs().collect();
         assert!(environment.contains(&("CONFORMANCE_QUICK".as_ref(), None)));
         assert!(environment.contains(&("SESSION_TEST_ALLOW_MISSING".as_ref(), Some("1".as_ref()))));
+    }
+
+    #[test]
+    fn the_last_line_ends_the_wait_and_so_does_its_absence() {
+        let (sender, lines) = mpsc::channel();
+        sender.send("running 1 test".to_owned()).unwrap();
+        let mut seen = Vec::new();
+        assert!(!drain(&lines, Duration::from_millis(1), |line| seen.push(line.to_owned())));
+        sender.send("done".to_owned()).unwrap();
+        drop(sender);
+        assert!(drain(&lines, Duration::from_secs(60), |line| seen.push(line.to_owned())));
+        assert_eq!(seen, ["running 1 test", "done"]);
     }
 
     #[test]
