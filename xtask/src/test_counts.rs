@@ -151,6 +151,9 @@ mod tests {
             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         assert!(!count(nested, true).are_complete());
+        let (_, unannounced) = GREEN.split_once('\n').unwrap();
+        assert!(!count(unannounced, true).are_complete());
+        assert!(!count(&GREEN.replace("running 3", "running 4"), true).are_complete());
     }
 
     #[test]
