@@ -1,0 +1,256 @@
+//! The conformance table: what each driver's suite wrote about itself, and what must be there.
+//!
+//! A suite that never ran writes nothing, so the rows are known here: a run cannot be green
+//! because a driver's tests were left out.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// The embedded stores: they need no server, so nothing excuses their absence.
+const EXPECTED_ROWS: [&str; 2] = ["memory", "sqlite"];
+
+/// Holds one line, `<n> of <n> broken backends caught`; every other file holds rows.
+const BROKEN_BACKENDS: &str = "broken.txt";
+
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    broken_backends: Option<BrokenBackends>,
+    unreadable: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Row {
+    name: String,
+    groups: String,
+    total: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+#[derive(Debug, PartialEq)]
+struct BrokenBackends {
+    caught: u64,
+    of: u64,
+}
+
+/// Reads every file of the directory; what cannot be read becomes a problem of the table.
+pub(crate) fn read(directory: &Path) -> Table {
+    let mut table = Table::default();
+    let files = match fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(files) => files,
+        Err(error) => {
+            table.unreadable.push(format!("{}: {error}", directory.display()));
+            return table;
+        }
+    };
+    for file in files {
+        let name = file.file_name().to_string_lossy().into_owned();
+        match fs::read_to_string(file.path()) {
+            Ok(text) => table.add(&name, &text),
+            Err(error) => table.unreadable.push(format!("{name}: {error}")),
+        }
+    }
+    table.rows.sort_by(|left, right| left.name.cmp(&right.name));
+    table
+}
+
+impl Table {
+    /// Why the table is not as it must be. In a quick run a suite may be left out; what did run
+    /// must be right all the same.
+    pub(crate) fn problems(&self, quick: bool) -> Vec<String> {
+        let mut problems: Vec<String> =
+            self.unreadable.iter().map(|line| format!("not understood: {line}")).collect();
+        for row in &self.rows {
+            if row.failed > 0 {
+                problems.push(format!("{} of {} cases failed on {}", row.failed, row.total, row.name));
+            }
+            if row.executed() == 0 {
+                problems.push(format!("no case ran on {}", row.name));
+            }
+        }
+        for pair in self.rows.windows(2) {
+            if pair[0].name == pair[1].name {
+                problems.push(format!("two rows for {}", pair[0].name));
+            }
+        }
+        match &self.broken_backends {
+            Some(broken) if broken.caught != broken.of || broken.of == 0 => problems.push(broken.to_string()),
+            None if !quick => problems.push("no report on the broken backends".to_owned()),
+            _ => {}
+        }
+        if !quick {
+            problems.extend(self.missing_rows().map(|name| format!("no row for {name}")));
+        }
+        problems
+    }
+
+    fn missing_rows(&self) -> impl Iterator<Item = &'static str> {
+        EXPECTED_ROWS.into_iter().filter(|name| !self.rows.iter().any(|row| row.name == *name))
+    }
+
+    fn add(&mut self, file: &str, text: &str) {
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let understood = if file == BROKEN_BACKENDS {
+                let first = self.broken_backends.is_none();
+                self.broken_backends = BrokenBackends::parse(line);
+                first && self.broken_backends.is_some()
+            } else {
+                Row::parse(line).map(|row| self.rows.push(row)).is_some()
+            };
+            if !understood {
+                self.unreadable.push(format!("{file}: {line}"));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            writeln!(formatter, "{row}")?;
+        }
+        for name in self.missing_rows() {
+            writeln!(formatter, "{name} | did not run")?;
+        }
+        match &self.broken_backends {
+            Some(broken) => writeln!(formatter, "{broken}"),
+            None => writeln!(formatter, "broken backends did not run"),
+        }
+    }
+}
+
+impl Row {
+    /// Reads `memory | A 9 B 12 | total 21, failed 0, skipped 0`.
+    fn parse(line: &str) -> Option<Self> {
+        let mut columns = line.split('|').map(str::trim);
+        let (name, groups, sums) = (columns.next()?, columns.next()?, columns.next()?);
+        if name.is_empty() || columns.next().is_some() {
+            return None;
+        }
+        let mut sums = sums.split(',').map(str::trim);
+        let mut sum = |label: &str| sums.next()?.strip_prefix(label)?.trim().parse().ok();
+        let row = Self {
+            name: name.to_owned(),
+            groups: groups.to_owned(),
+            total: sum("total ")?,
+            failed: sum("failed ")?,
+            skipped: sum("skipped ")?,
+        };
+        sums.next().is_none().then_some(row)
+    }
+
+    fn executed(&self) -> u64 {
+        self.groups.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).sum()
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, groups, total, failed, skipped } = self;
+        write!(formatter, "{name} | {groups} | total {total}, failed {failed}, skipped {skipped}")
+    }
+}
+
+impl BrokenBackends {
+    fn parse(line: &str) -> Option<Self> {
+        let (caught, of) = line.trim().strip_suffix(" broken backends caught")?.split_once(" of ")?;
+        Some(Self { caught: caught.parse().ok()?, of: of.parse().ok()? })
+    }
+}
+
+impl fmt::Display for BrokenBackends {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} broken backends caught", self.caught, self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: &str = "memory | A 9 B 12 C 6 | total 28, failed 0, skipped 1";
+    const SQLITE: &str = "sqlite | A 9 B 12 C 6 | total 27, failed 0, skipped 0";
+    const BROKEN: &str = "14 of 14 broken backends caught";
+
+    fn table(files: &[(&str, &str)]) -> Table {
+        let mut table = Table::default();
+        files.iter().for_each(|(name, text)| table.add(name, text));
+        table
+    }
+
+    fn full(memory: &str, broken: &str) -> Vec<String> {
+        table(&[("memory.txt", memory), ("sqlite.txt", SQLITE), (BROKEN_BACKENDS, broken)]).problems(false)
+    }
+
+    #[test]
+    fn a_full_table_has_no_problem_and_prints_as_written() {
+        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), (BROKEN_BACKENDS, BROKEN)];
+        let table = table(&files);
+        assert_eq!(table.problems(false), Vec::<String>::new());
+        assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{BROKEN}\n"));
+    }
+
+    #[test]
+    fn a_missing_row_fails_a_full_run_only() {
+        let table = table(&[("memory.txt", MEMORY)]);
+        assert_eq!(table.problems(false), ["no report on the broken backends", "no row for sqlite"]);
+        assert_eq!(table.problems(true), Vec::<String>::new());
+        assert_eq!(
+            table.to_string(),
+            format!("{MEMORY}\nsqlite | did not run\nbroken backends did not run\n")
+        );
+    }
+
+    #[test]
+    fn failed_cases_fail_the_table() {
+        let problems = full("memory | A 9 | total 9, failed 2, skipped 0", BROKEN);
+        assert_eq!(problems, ["2 of 9 cases failed on memory"]);
+    }
+
+    #[test]
+    fn a_row_on_which_nothing_ran_fails_the_table() {
+        for row in
+            ["memory | A 0 B 0 | total 3, failed 0, skipped 3", "memory | | total 0, failed 0, skipped 0"]
+        {
+            assert_eq!(full(row, BROKEN), ["no case ran on memory"]);
+        }
+    }
+
+    #[test]
+    fn a_broken_backend_that_slips_through_fails_the_table() {
+        for line in ["13 of 14 broken backends caught", "0 of 0 broken backends caught"] {
+            assert_eq!(full(MEMORY, line), [line]);
+        }
+    }
+
+    #[test]
+    fn a_row_may_stand_once() {
+        assert_eq!(full(&format!("{MEMORY}\n{MEMORY}"), BROKEN), ["two rows for memory"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_fails_the_table_even_in_a_quick_run() {
+        for line in [
+            "memory",
+            " | A 9 | total 9, failed 0, skipped 0",
+            "memory | A 9 | total 9, failed 0",
+            "memory | A 9 | total nine, failed 0, skipped 0",
+            "memory | A 9 | total 9, failed 0, skipped 0, lost 1",
+            "memory | A 9 | total 9, failed 0, skipped 0 | more",
+        ] {
+            let table = table(&[("memory.txt", line)]);
+            assert_eq!(table.problems(true), [format!("not understood: memory.txt: {line}")]);
+        }
+        let broken = table(&[(BROKEN_BACKENDS, "most broken backends caught")]);
+        assert_eq!(broken.problems(true), ["not understood: broken.txt: most broken backends caught"]);
+        let two = format!("{BROKEN}\n{BROKEN}");
+        assert_eq!(table(&[(BROKEN_BACKENDS, &two)]).problems(true).len(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_a_problem() {
+        assert!(!read(Path::new("/nonexistent/conformance-summary")).problems(true).is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! The commands of this repository, run as `cargo xtask <command>`.
+//!
+//! This file reads the command line; each command has a file of its own. Continuous integration
+//! calls the same commands, so what is green here is green there.
+
+mod conformance;
+mod dependencies;
+mod lint;
+mod sources;
+mod steps;
+mod test;
+mod test_counts;
+mod workspace;
+
+use std::process::ExitCode;
+
+use lint::LintOptions;
+use test::TestOptions;
+use workspace::Workspace;
+
+const USAGE: &str = "\
+The commands of this repository.
+
+Usage: cargo xtask <command> [flags]
+
+  test [--quick] [--allow-missing]
+      Runs every test of the workspace with all features, then prints the minutes of each step,
+      the conformance table and the number of tests passed, failed and skipped. A step that fails
+      does not stop the others.
+      --quick          leaves out the doc tests and the slow cases of the conformance suite
+                       (sets CONFORMANCE_QUICK=1); an incomplete conformance table is no failure
+      --allow-missing  a store's server that is not there skips its tests instead of failing them
+                       (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run
+
+  lint [--no-install]
+      Checks the sources by the rules of this repository, formatting, clippy, the documentation,
+      each cargo feature by itself, and the dependencies by cargo-deny.
+      --no-install     does not install cargo-deny where it is missing; its checks are left out
+
+  help
+      Prints this text.
+
+Exit code: 0 all is well, 1 something failed, 2 the command line is wrong.
+";
+
+enum Command {
+    Help,
+    Test(TestOptions),
+    Lint(LintOptions),
+}
+
+fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let command = match parse(arguments) {
+        Ok(command) => command,
+        Err(problem) => {
+            eprintln!("{problem}; `cargo xtask help` lists the commands");
+            return ExitCode::from(2);
+        }
+    };
+    let all_is_well = match command {
+        Command::Help => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        Command::Test(options) => Workspace::find().and_then(|workspace| test::run(&workspace, options)),
+        Command::Lint(options) => Workspace::find().map(|workspace| lint::run(&workspace, options)),
+    };
+    match all_is_well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut arguments = arguments.peekable();
+    let Some(name) = arguments.next() else { return Ok(Command::Help) };
+    let mut command = match name.as_str() {
+        "help" | "--help" | "-h" => Command::Help,
+        "test" => Command::Test(TestOptions::default()),
+        "lint" => Command::Lint(LintOptions::default()),
+        _ => return Err(format!("unknown command `{name}`")),
+    };
+    for flag in arguments {
+        match (&mut command, flag.as_str()) {
+            (_, "--help" | "-h") => return Ok(Command::Help),
+            (Command::Test(options), "--quick") => options.quick = true,
+            (Command::Test(options), "--allow-missing") => options.allow_missing = true,
+            (Command::Lint(options), "--no-install") => options.no_install = true,
+            _ => return Err(format!("`{name}` does not know `{flag}`")),
+        }
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &str) -> Result<Command, String> {
+        parse(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn nothing_and_help_print_the_usage() {
+        for words in ["", "help", "--help", "-h", "test --help", "lint -h"] {
+            assert!(matches!(parse_words(words), Ok(Command::Help)), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn flags_belong_to_their_command() {
+        let Ok(Command::Test(options)) = parse_words("test --quick") else { panic!() };
+        assert!(options.quick && !options.allow_missing);
+        let Ok(Command::Test(options)) = parse_words("test --allow-missing") else { panic!() };
+        assert!(!options.quick && options.allow_missing);
+        let Ok(Command::Lint(options)) = parse_words("lint --no-install") else { panic!() };
+        assert!(options.no_install);
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        for (words, named) in [
+            ("tset", "tset"),
+            ("test --quik", "--quik"),
+            ("test extra", "extra"),
+            ("lint --quick", "--quick"),
+            ("help me", "me"),
+        ] {
+            let problem = parse_words(words).err().unwrap();
+            assert!(problem.contains(&format!("`{named}`")), "{words:?}: {problem}");
+        }
+    }
+}
