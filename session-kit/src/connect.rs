@@ -1,0 +1,111 @@
+//! From a URL to a store: one arm per driver, each compiled in by its feature.
+
+use std::sync::Arc;
+
+use session_core::{Error, ErrorKind, Result, SessionBackend, SessionManager, SessionManagerBuilder};
+
+use crate::url::StoreUrl;
+
+/// A manager of sessions in the store at `url`, with the default settings.
+///
+/// ```
+/// # async fn example() -> session_kit::Result<()> {
+/// let sessions = session_kit::connect("memory:").await?;
+/// # let _ = sessions; Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// [`Config`](ErrorKind::Config) for an unknown scheme, an unknown option, a value that cannot be, or a
+/// driver that is not compiled in: the error names the feature. Those of the store otherwise.
+pub async fn connect(url: &str) -> Result<SessionManager> {
+    builder(url).await?.build()
+}
+
+/// The same, for changing settings before [`build`](SessionManagerBuilder::build).
+///
+/// # Errors
+///
+/// Those of [`connect`].
+pub async fn builder(url: &str) -> Result<SessionManagerBuilder> {
+    Ok(SessionManager::builder(backend(url).await?))
+}
+
+/// The store itself, for layers and copies.
+///
+/// # Errors
+///
+/// Those of [`connect`].
+pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
+    let url = StoreUrl::parse(url)?;
+    match url.scheme() {
+        "memory" => memory(url),
+        "sqlite" => sqlite(url).await,
+        other => {
+            let detail = format!("no store has the scheme `{other}:`; known are `memory:` and `sqlite:PATH`");
+            Err(Error::describe(ErrorKind::Config, detail))
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+fn memory(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    use session_memory::{MemoryBackend, MemoryConfig};
+
+    let mut config = MemoryConfig::new();
+    if let Some(capacity) = url.option("capacity")? {
+        config = config.with_capacity(capacity);
+    }
+    url.finish_without_path()?;
+    Ok(Arc::new(MemoryBackend::with_config(config)))
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    use std::time::Duration;
+
+    use session_core::Durability;
+    use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+
+    let mut config = SqliteConfig::new(url.path()?);
+    if let Some(table) = url.option::<String>("table")? {
+        config = config.with_table(table);
+    }
+    if let Some(durability) = url.option::<String>("durability")? {
+        config = config.with_durability(match durability.as_str() {
+            "process-crash" => Durability::ProcessCrash,
+            "power-loss" => Durability::PowerLoss,
+            _ => {
+                let detail = "`durability` is `process-crash` or `power-loss`";
+                return Err(Error::describe(ErrorKind::Config, detail));
+            }
+        });
+    }
+    if let Some(millis) = url.option("busy_timeout")? {
+        config = config.with_busy_timeout(Duration::from_millis(millis));
+    }
+    if let Some(auto_migrate) = url.option("auto_migrate")? {
+        config = config.with_auto_migrate(auto_migrate);
+    }
+    if let Some(create) = url.option("create")? {
+        config = config.with_create_if_missing(create);
+    }
+    url.finish()?;
+    Ok(Arc::new(SqliteBackend::connect(config).await?))
+}
+
+#[cfg(not(feature = "memory"))]
+fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("memory"))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn sqlite(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("sqlite"))
+}
+
+#[cfg(not(all(feature = "memory", feature = "sqlite")))]
+fn not_compiled_in(feature: &'static str) -> Error {
+    let detail = format!("`{feature}:` stores need the cargo feature `{feature}` of session-kit");
+    Error::describe(ErrorKind::Config, detail)
+}

@@ -1,0 +1,35 @@
+//! Server-side sessions for any Rust server, on any store.
+//!
+//! [`connect`] takes a URL and returns a [`SessionManager`]; the cargo features say which URLs are known.
+//! The URL is all that changes from one store to another.
+//!
+//! | URL | feature | store |
+//! |---|---|---|
+//! | `memory:` | `memory` (default) | this process |
+//! | `sqlite:PATH`, `sqlite::memory:` | `sqlite` | a SQLite file, made ready on connecting |
+//!
+//! Options follow as `?key=value&key=value`; an unknown one is an error, not a silence.
+//!
+//! | store | options |
+//! |---|---|
+//! | `memory:` | `capacity` (sessions; no limit by default) |
+//! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 5000), `auto_migrate` (`true`), `create` (`true`) |
+//!
+//! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,
+//! `sqlite:///var/lib/app.db`).
+//!
+//! What the crates behind it hold is exported here: the core's types at the top, the axum layer as
+//! `session_kit::axum`.
+
+mod connect;
+mod url;
+
+pub use connect::{backend, builder, connect};
+pub use session_core::*;
+
+/// Sessions in axum: [`SessionLayer`](axum::SessionLayer) goes around the routes,
+/// [`Session`] is an extractor.
+#[cfg(feature = "axum")]
+pub mod axum {
+    pub use session_tower::SessionLayer;
+}
