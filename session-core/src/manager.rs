@@ -9,7 +9,7 @@ use crate::meta::{Meta, Presented};
 use crate::session::{Base, Origin, Session};
 use crate::store::Store;
 use crate::{
-    Clock, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record, Result,
+    Clock, Cursor, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record, Result,
     Revision, SessionBackend, SessionId, SessionInfo, SessionToken, Timestamp,
 };
 
@@ -123,16 +123,15 @@ impl SessionManager {
         current: Option<SessionId>,
     ) -> Result<Vec<SessionInfo>> {
         let mut sessions = Vec::new();
-        self.for_each_page(principal, async |page| {
+        let mut pages = Pages::of(self, principal);
+        while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 match SessionInfo::new(id, record, current == Some(id)) {
                     Ok(info) => sessions.push(info),
                     Err(error) => tracing::warn!(?id, %error, "left a session out of a list"),
                 }
             }
-            Ok(())
-        })
-        .await?;
+        }
         Ok(sessions)
     }
 
@@ -170,15 +169,14 @@ impl SessionManager {
 
     pub(crate) async fn revoke_all_but(&self, principal: &Principal, kept: Option<SessionId>) -> Result<u64> {
         let mut revoked = 0;
-        self.for_each_page(principal, async |page| {
+        let mut pages = Pages::of(self, principal);
+        while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 if kept != Some(id) && self.revoke_if_of(id, record.revision, principal).await? {
                     revoked += 1;
                 }
             }
-            Ok(())
-        })
-        .await?;
+        }
         Ok(revoked)
     }
 
@@ -198,22 +196,6 @@ impl SessionManager {
                     revision = current.revision;
                 }
                 DeleteOutcome::Conflict(_) => return Ok(false),
-            }
-        }
-    }
-
-    async fn for_each_page(
-        &self,
-        principal: &Principal,
-        mut with_page: impl AsyncFnMut(Vec<(SessionId, Record)>) -> Result<()>,
-    ) -> Result<()> {
-        let mut after = None;
-        loop {
-            let page = self.store().list(principal, after, self.now()).await?;
-            with_page(page.sessions).await?;
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
             }
         }
     }
@@ -260,5 +242,26 @@ impl SessionManager {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+}
+
+/// The live sessions of one principal, page by page.
+struct Pages<'a> {
+    manager: &'a SessionManager,
+    principal: &'a Principal,
+    /// Where the next page starts; `None` after the last.
+    next: Option<Option<Cursor>>,
+}
+
+impl<'a> Pages<'a> {
+    fn of(manager: &'a SessionManager, principal: &'a Principal) -> Self {
+        Self { manager, principal, next: Some(None) }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Vec<(SessionId, Record)>>> {
+        let Some(after) = self.next.take() else { return Ok(None) };
+        let page = self.manager.store().list(self.principal, after, self.manager.now()).await?;
+        self.next = page.next.map(Some);
+        Ok(Some(page.sessions))
     }
 }

@@ -10,14 +10,20 @@ use session_core::{Error, ErrorKind, Result};
 ///
 /// Its errors show the scheme and the names of options, never a value: it may be a password.
 #[derive(Clone)]
-#[cfg_attr(not(all(feature = "memory", feature = "sqlite")), expect(dead_code, reason = "what drivers that are not compiled in ask for"))]
+#[cfg_attr(
+    not(all(feature = "memory", feature = "sqlite")),
+    expect(dead_code, reason = "what drivers that are not compiled in ask for")
+)]
 pub(crate) struct StoreUrl {
     scheme: String,
     path: String,
     options: Vec<(String, String)>,
 }
 
-#[cfg_attr(not(all(feature = "memory", feature = "sqlite")), expect(dead_code, reason = "what drivers that are not compiled in ask for"))]
+#[cfg_attr(
+    not(all(feature = "memory", feature = "sqlite")),
+    expect(dead_code, reason = "what drivers that are not compiled in ask for")
+)]
 impl StoreUrl {
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.split_once(':').ok_or_else(|| {
@@ -52,7 +58,10 @@ impl StoreUrl {
         let path = match self.path.strip_prefix("//") {
             Some(absolute) if absolute.starts_with('/') => absolute,
             Some(_host) => {
-                let detail = format!("`{0}://` is followed by an absolute path, as in `{0}:///var/lib/x`", self.scheme);
+                let detail = format!(
+                    "`{0}://` is followed by an absolute path, as in `{0}:///var/lib/x`",
+                    self.scheme
+                );
                 return Err(config(detail));
             }
             None => &self.path,
@@ -149,7 +158,11 @@ mod tests {
     #[test]
     fn malformed_options_are_errors() {
         for url in ["x:?a", "x:?a=1&a=2", "x:?%ff=1", "x:?a=%ff"] {
-            assert_eq!(StoreUrl::parse(url).err().map(|error| error.kind()), Some(ErrorKind::Config), "{url}");
+            assert_eq!(
+                StoreUrl::parse(url).err().map(|error| error.kind()),
+                Some(ErrorKind::Config),
+                "{url}"
+            );
         }
     }
 }

@@ -112,8 +112,8 @@ where
 fn apply<R: Default>(finished: Finished, mut response: Response<R>) -> Response<R> {
     if let Some(error) = finished.error {
         response = Response::new(R::default());
-        *response.status_mut() = StatusCode::from_u16(error.kind().http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.extensions_mut().insert(Arc::new(error));
     }
     let headers = response.headers_mut();

@@ -1,0 +1,114 @@
+//! The command line: which store, which address, and one clear line when either cannot be had.
+
+mod accounts;
+mod app;
+mod failure;
+mod handlers;
+mod pages;
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+
+const USAGE: &str = "\
+Usage: demo [--store URL] [--listen ADDRESS]
+
+  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
+                    (default sqlite:demo-sessions.db)
+  --listen ADDRESS  where to serve (default 127.0.0.1:3000)
+  -h, --help        this text
+
+Accounts: alice/wonderland, bob/builder";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let outcome = match Options::from_arguments() {
+        Ok(Some(options)) => serve(options).await,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => Err(format!("{error}; see --help")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("demo: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+struct Options {
+    store: String,
+    listen: String,
+}
+
+impl Options {
+    fn from_arguments() -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+
+        let mut options =
+            Self { store: "sqlite:demo-sessions.db".to_owned(), listen: "127.0.0.1:3000".to_owned() };
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("store") => options.store = arguments.value()?.string()?,
+                Long("listen") => options.listen = arguments.value()?.string()?,
+                Short('h') | Long("help") => return Ok(None),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+async fn serve(options: Options) -> Result<(), String> {
+    let address: SocketAddr = options
+        .listen
+        .parse()
+        .map_err(|_| format!("--listen {}: not an address such as 127.0.0.1:3000", options.listen))?;
+    let sessions = session_kit::connect(&options.store)
+        .await
+        .map_err(|error| format!("cannot open the session store: {}", with_sources(&error)))?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let app = app::router(sessions, address.ip().is_loopback());
+    println!("listening on http://{address}");
+    axum::serve(listener, app)
+        .with_graceful_shutdown(asked_to_stop())
+        .await
+        .map_err(|error| format!("cannot serve: {error}"))
+}
+
+/// An error and what is behind it, in one line.
+fn with_sources(error: &session_kit::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line.replace(['\r', '\n'], " ")
+}
+
+/// Ends with the first SIGINT or SIGTERM; requests under way are served to their end.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without signals the process ends by them, as ever.
+        _ => std::future::pending().await,
+    }
+}
