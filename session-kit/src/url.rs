@@ -10,10 +10,6 @@ use session_core::{Error, ErrorKind, Result};
 ///
 /// Its errors show the scheme and the names of options, never a value: it may be a password.
 #[derive(Clone)]
-#[cfg_attr(
-    not(all(feature = "memory", feature = "sqlite")),
-    expect(dead_code, reason = "what drivers that are not compiled in ask for")
-)]
 pub(crate) struct StoreUrl {
     scheme: String,
     path: String,

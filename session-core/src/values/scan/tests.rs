@@ -1,3 +1,5 @@
+//! The scanner against serde_json.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
