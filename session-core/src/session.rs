@@ -135,6 +135,8 @@ impl Session {
     /// [`Encode`](ErrorKind::Encode) if it cannot be JSON, [`PathConflict`](ErrorKind::PathConflict) if
     /// a value that is no map is in the way, [`TooLarge`](ErrorKind::TooLarge) if it is nested deeper than
     /// 32 levels; then nothing has changed. See also [`Session`].
+    ///
+    /// JSON has no NaN and no infinity: they are stored as null, which is not a number when it is read.
     #[doc(alias = "set")]
     #[doc(alias = "save")]
     pub fn insert<T: Serialize>(&self, key: impl AsKey<T>, value: T) -> Result<()> {
@@ -148,8 +150,9 @@ impl Session {
     /// parallel requests.
     ///
     /// `function` runs now, and again at commit if another request changed the session first, so it
-    /// should depend on its argument only and not change `key` itself. The value returned is provisional until then: whoever needs the
-    /// exact number commits and reads it. It runs outside the session's lock; one that panics changes nothing.
+    /// should depend on its argument only, and must not change `key` itself. The value returned is
+    /// provisional until then: whoever needs the exact number commits and reads it. It runs outside the
+    /// session's lock; one that panics changes nothing.
     ///
     /// # Errors
     ///
