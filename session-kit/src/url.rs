@@ -17,7 +17,7 @@ pub(crate) struct StoreUrl {
 }
 
 #[cfg_attr(
-    not(all(feature = "memory", feature = "sqlite")),
+    not(any(test, all(feature = "memory", feature = "sqlite"))),
     expect(dead_code, reason = "what drivers that are not compiled in ask for")
 )]
 impl StoreUrl {
