@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn a_store_without_a_path_refuses_one() {
+        let finish = |url| StoreUrl::parse(url).unwrap().finish_without_path();
+        assert!(finish("x:").is_ok() && finish("x://").is_ok());
+        assert!(finish("x:y").is_err() && finish("x:?a=1").is_err());
+    }
+
+    #[test]
     fn values_are_not_shown() {
         let mut url = StoreUrl::parse("x:?n=hunter2").unwrap();
         let error = url.option::<u32>("n").unwrap_err();
