@@ -174,3 +174,6 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 const PURGE_CHUNK: usize = 500;
+
+#[cfg(test)]
+mod tests;
