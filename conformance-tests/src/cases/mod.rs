@@ -1,7 +1,14 @@
 //! The registry. A group is a file; `all` is the order of lists and summaries.
 
+mod clocks;
 mod compare_and_set;
 mod crud;
+mod expiry;
+mod lifecycle;
+mod list;
+mod payload;
+mod principal;
+mod purge;
 mod resurrection;
 
 use crate::case::Case;
@@ -11,7 +18,19 @@ pub(crate) fn all() -> Vec<Case> {
     backend()
 }
 
-/// The cases that look at one backend through its own verbs.
+/// The cases that look at one backend through its own verbs: those that broken backends must fail.
 pub(crate) fn backend() -> Vec<Case> {
-    [crud::CASES, resurrection::CASES, compare_and_set::CASES].concat()
+    [
+        crud::CASES,
+        resurrection::CASES,
+        compare_and_set::CASES,
+        expiry::CASES,
+        clocks::CASES,
+        purge::CASES,
+        principal::CASES,
+        payload::CASES,
+        list::CASES,
+        lifecycle::CASES,
+    ]
+    .concat()
 }
