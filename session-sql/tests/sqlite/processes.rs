@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use session_core::{ErrorKind, SessionBackend, UpdateOutcome};
-use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+use session_sql::sqlite::{SqliteBackend, SqliteConfig, SqliteLocation};
 
 use crate::common::{create, database, dump, id, now, raw, record};
 
@@ -177,6 +177,31 @@ fn processes_migrate_a_new_file_at_once() {
 #[ignore = "a child of processes_migrate_a_new_file_at_once"]
 async fn child_that_migrates() {
     SqliteBackend::migrate(SqliteConfig::new(given_path())).await.unwrap();
+}
+
+#[test]
+fn relative_paths_are_files_whatever_they_look_like() {
+    let (directory, path) = database();
+    let child = child("child_with_odd_paths", &path).current_dir(directory.path()).spawn().unwrap();
+    succeeded(child);
+    for name in ODD_PATHS {
+        assert!(directory.path().join(name).exists(), "{name}");
+    }
+}
+
+/// SQLite takes the first for memory and the others for URLs.
+const ODD_PATHS: [&str; 3] = [":memory:", "file:sessions.db?mode=ro", "file::memory:"];
+
+#[tokio::test]
+#[ignore = "a child of relative_paths_are_files_whatever_they_look_like"]
+async fn child_with_odd_paths() {
+    for name in ODD_PATHS {
+        let mut config = SqliteConfig::in_memory();
+        config.location = SqliteLocation::File(name.into());
+        let backend = SqliteBackend::connect(config).await.unwrap();
+        create(&backend, 1, record("x")).await;
+        assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    }
 }
 
 /// As root permissions bind nobody, so the child is then started as `nobody`, from a copy of this binary
