@@ -41,9 +41,9 @@ pub struct SqliteConfig {
     /// `Overloaded`. Default 1024; costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
-    /// Threads that read, each with a connection of its own. Default: one per core, at least 2 (so that a load need not wait
-    /// for a list) and at most 4. Each costs a
-    /// page cache of up to 2 MiB. A database in memory has none: its one connection reads and writes.
+    /// Threads that read, each with a connection of its own. Default: one per core, at least 2, so that a
+    /// load need not wait for a list, and at most 4. Each costs a page cache of up to 2 MiB. A database in
+    /// memory has none: its one connection reads and writes.
     pub readers: NonZeroUsize,
 
     /// Whether to create the database file if there is none. Default `true`. Directories are never made.

@@ -185,23 +185,38 @@ fn no_async_runtime_is_needed() {
 }
 
 #[tokio::test]
-async fn threads_end_with_the_last_clone() {
-    let (_directory, path) = database();
-    let backend = SqliteBackend::open(&path).await.unwrap();
-    let clone = backend.clone();
-    drop(backend);
-    create(&clone, 1, record("x")).await;
-    let wal = path.with_extension("db-wal");
-    assert!(wal.exists());
-    drop(clone);
-    // The last connection to close removes it, and connections close with their threads.
-    let started = Instant::now();
-    while wal.exists() {
-        assert!(started.elapsed() < Duration::from_secs(30), "a thread is still there");
-        tokio::task::yield_now().await;
+async fn threads_end_with_the_last_clone_and_leave_one_file() {
+    for _ in 0..20 {
+        let (directory, path) = database();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        let clone = backend.clone();
+        drop(backend);
+        create(&clone, 1, record("x")).await;
+        drop(clone);
+        // The last connection to close removes the two others, and connections close with their threads.
+        let started = Instant::now();
+        while fs::read_dir(directory.path()).unwrap().count() > 1 {
+            assert!(started.elapsed() < Duration::from_secs(30), "a connection is still open");
+            tokio::task::yield_now().await;
+        }
+        let again = SqliteBackend::open(&path).await.unwrap();
+        assert_eq!(again.load(id(1), now()).await.unwrap(), Some(record("x")));
     }
-    let again = SqliteBackend::open(&path).await.unwrap();
-    assert_eq!(again.load(id(1), now()).await.unwrap(), Some(record("x")));
+}
+
+#[tokio::test]
+async fn a_lock_on_a_database_that_is_not_in_wal_mode_yet_is_waited_for() {
+    let (_directory, path) = database();
+    let patience = Duration::from_millis(200);
+    for lock in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM other"] {
+        let holder = raw(&path);
+        holder.execute_batch("CREATE TABLE IF NOT EXISTS other (a)").unwrap();
+        holder.execute_batch(lock).unwrap();
+        let started = Instant::now();
+        let error = refused(SqliteConfig::new(&path).with_busy_timeout(patience)).await;
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{lock}");
+        assert!(started.elapsed() >= patience, "{lock}: {:?}", started.elapsed());
+    }
 }
 
 #[tokio::test]
