@@ -135,6 +135,8 @@ impl Session {
     /// [`Encode`](ErrorKind::Encode) if it cannot be JSON, [`PathConflict`](ErrorKind::PathConflict) if
     /// a value that is no map is in the way, [`TooLarge`](ErrorKind::TooLarge) if it is nested deeper than
     /// 32 levels; then nothing has changed. See also [`Session`].
+    ///
+    /// JSON has no NaN and no infinity: they are stored as null, which is not a number when it is read.
     #[doc(alias = "set")]
     #[doc(alias = "save")]
     pub fn insert<T: Serialize>(&self, key: impl AsKey<T>, value: T) -> Result<()> {
@@ -148,8 +150,9 @@ impl Session {
     /// parallel requests.
     ///
     /// `function` runs now, and again at commit if another request changed the session first, so it
-    /// should depend on its argument only. The value returned is provisional until then: whoever needs the
-    /// exact number commits and reads it. It runs outside the session's lock; one that panics changes nothing.
+    /// should depend on its argument only, and must not change `key` itself. The value returned is
+    /// provisional until then: whoever needs the exact number commits and reads it. It runs outside the
+    /// session's lock; one that panics changes nothing.
     ///
     /// # Errors
     ///
@@ -161,14 +164,11 @@ impl Session {
     {
         let path = key.to_path()?;
         loop {
-            let (version, old) = {
-                let state = self.writable()?;
-                (state.version(), state.document().lookup(&path)?)
-            };
-            let value = function(old.map(|text| decode(&text, &path)).transpose()?);
+            let old = self.writable()?.document().lookup(&path)?;
+            let value = function(old.as_ref().map(|text| decode(text, &path)).transpose()?);
             let text = encode(&value, &path)?;
             let mut state = self.writable()?;
-            if state.version() != version {
+            if state.document().lookup(&path)? != old {
                 continue;
             }
             let replayed_path = path.clone();
@@ -214,14 +214,10 @@ impl Session {
     pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
         let path = key.to_path()?;
         loop {
-            let (version, text) = {
-                let state = self.writable()?;
-                (state.version(), state.document().lookup(&path)?)
-            };
-            let Some(text) = text else { return Ok(None) };
+            let Some(text) = self.writable()?.document().lookup(&path)? else { return Ok(None) };
             let value = decode(&text, &path)?;
             let mut state = self.writable()?;
-            if state.version() == version {
+            if state.document().lookup(&path)?.as_ref() == Some(&text) {
                 state.remove(path)?;
                 return Ok(Some(value));
             }
@@ -264,16 +260,13 @@ impl Session {
     pub fn take_flash<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
         let path = Path::flash();
         loop {
-            let (version, messages) = {
-                let state = self.state();
-                (state.version(), state.document().elements(&path)?)
-            };
+            let messages = self.state().document().elements(&path)?;
             if messages.is_empty() {
                 return Ok(Vec::new());
             }
             let values = messages.iter().map(|text| decode(text, &path)).collect::<Result<_>>()?;
             let mut state = self.writable()?;
-            if state.version() == version {
+            if state.document().elements(&path)? == messages {
                 state.take_flash(messages)?;
                 return Ok(values);
             }

@@ -11,8 +11,8 @@ use crate::SessionId;
 
 /// An id and the secret that goes with it, written `<id>.<secret>`: 22 + 1 + 43 characters.
 ///
-/// The secret is 256 random bits and exists in the cookie only; a store sees its
-/// [digest](SessionToken::digest), so a stolen copy of the store signs nobody in (CVE-2019-16782). There
+/// The secret is 256 random bits and exists in the cookie only; a store sees a
+/// digest of it, bound to the id, so a stolen copy of the store signs nobody in (CVE-2019-16782). There
 /// is no `Display` and no `Serialize`, and `Debug` hides the secret: [`expose`](Self::expose) is the one
 /// way out.
 #[derive(Clone)]

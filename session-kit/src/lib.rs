@@ -33,3 +33,8 @@ pub use session_core::*;
 pub mod axum {
     pub use session_tower::SessionLayer;
 }
+
+/// The README's examples, compiled.
+#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -10,10 +10,6 @@ use session_core::{Error, ErrorKind, Result};
 ///
 /// Its errors show the scheme and the names of options, never a value: it may be a password.
 #[derive(Clone)]
-#[cfg_attr(
-    not(all(feature = "memory", feature = "sqlite")),
-    expect(dead_code, reason = "what drivers that are not compiled in ask for")
-)]
 pub(crate) struct StoreUrl {
     scheme: String,
     path: String,
@@ -21,7 +17,7 @@ pub(crate) struct StoreUrl {
 }
 
 #[cfg_attr(
-    not(all(feature = "memory", feature = "sqlite")),
+    not(any(test, all(feature = "memory", feature = "sqlite"))),
     expect(dead_code, reason = "what drivers that are not compiled in ask for")
 )]
 impl StoreUrl {
@@ -146,6 +142,13 @@ mod tests {
         assert!(error.to_string().contains("`b`"), "{error}");
         assert_eq!(url.option::<String>("b").unwrap().as_deref(), Some("t u"));
         assert!(url.finish().is_ok());
+    }
+
+    #[test]
+    fn a_store_without_a_path_refuses_one() {
+        let finish = |url| StoreUrl::parse(url).unwrap().finish_without_path();
+        assert!(finish("x:").is_ok() && finish("x://").is_ok());
+        assert!(finish("x:y").is_err() && finish("x:?a=1").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sessions in SQL databases: one crate, a module and a cargo feature for each dialect.
 //!
-//! - [`sqlite`](mod@sqlite): an embedded database file, or memory. Feature `sqlite`, on by default.
+//! - `sqlite`: an embedded database file, or memory. Feature `sqlite`, on by default.
 //!
 //! Every dialect keeps one table (`sessions` unless told otherwise) with the same columns: `id`,
 //! `revision`, `expires_at`, `deadline`, `touched_at`, `principal`, `meta` and `data`. Times are
@@ -12,4 +12,5 @@
 
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "sqlite")]
 mod table_name;

@@ -1,3 +1,5 @@
+//! What the bookkeeping keeps, tells and refuses.
+
 use super::*;
 
 const GRACE: Duration = Duration::from_secs(30);

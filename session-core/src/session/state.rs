@@ -46,8 +46,6 @@ pub(crate) struct State {
     phase: Phase,
     origin: Origin,
     document: Document,
-    /// Goes up with every change, so that `update` notices one that came between.
-    version: u64,
     changes: Vec<Change>,
     intent: Intent,
     /// The session that this request ends.
@@ -113,7 +111,6 @@ impl State {
             phase: Phase::Open,
             origin,
             document,
-            version: 0,
             changes: Vec::new(),
             intent: Intent::default(),
             ending: None,
@@ -142,10 +139,6 @@ impl State {
         &self.document
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
     pub(crate) fn is_writable(&self) -> Result<()> {
         match (self.phase, &self.origin) {
             (Phase::Open, Origin::Superseded) => Err(ErrorKind::Stale.into()),
@@ -159,43 +152,38 @@ impl State {
 
     pub(crate) fn insert(&mut self, path: Path, text: Bytes) -> Result<()> {
         let lists = self.document.insert(&path, text.clone())?;
-        self.record(Change::Insert { path, text, lists });
+        self.changes.push(Change::Insert { path, text, lists });
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, path: Path) -> Result<Option<Bytes>> {
         let (removed, lists) = self.document.remove(&path)?;
         // Also where there was nothing: by the time of the commit there may be.
-        self.record(Change::Remove { path, lists });
+        self.changes.push(Change::Remove { path, lists });
         Ok(removed)
     }
 
     pub(crate) fn push(&mut self, path: Path, text: Bytes) -> Result<()> {
         let lists = self.document.push(&path, text.clone())?;
-        self.record(Change::Push { path, text, lists });
+        self.changes.push(Change::Push { path, text, lists });
         Ok(())
     }
 
     pub(crate) fn update(&mut self, path: Path, text: Bytes, function: UpdateFunction) -> Result<()> {
         let lists = self.document.insert(&path, text)?;
-        self.record(Change::Update { path, function, lists });
+        self.changes.push(Change::Update { path, function, lists });
         Ok(())
     }
 
     pub(crate) fn clear(&mut self) {
         self.document.clear();
-        self.record(Change::Clear);
+        self.changes.push(Change::Clear);
     }
 
     pub(crate) fn take_flash(&mut self, messages: Vec<Bytes>) -> Result<()> {
         take_flash(&mut self.document, &messages)?;
-        self.record(Change::TakeFlash { messages });
+        self.changes.push(Change::TakeFlash { messages });
         Ok(())
-    }
-
-    fn record(&mut self, change: Change) {
-        self.version += 1;
-        self.changes.push(change);
     }
 
     pub(crate) fn rotate(&mut self) {
@@ -220,7 +208,6 @@ impl State {
         if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
             self.ending = Some(base);
         }
-        self.version += 1;
         self.document = Document::empty();
         self.changes.clear();
         self.intent = Intent::default();

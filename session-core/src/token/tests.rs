@@ -1,3 +1,5 @@
+//! The forms of a token and what its digest is made of.
+
 use super::*;
 
 fn token() -> SessionToken {

@@ -53,16 +53,11 @@ pub(super) fn check(text: &[u8]) -> Result<(), Flaw> {
 /// A scalar has no entries. Nothing is known to be well-formed before [`advance`](Self::advance) has
 /// returned `None`.
 pub(super) struct Entries<'a> {
-    cursor: Cursor<'a>,
-    shape: Shape,
-    state: State,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Opened,
-    Within,
-    Closed,
+    text: &'a [u8],
+    at: usize,
+    /// The bracket that ends the entries; `None` when there are no more.
+    close: Option<u8>,
+    first: bool,
 }
 
 pub(super) struct Entry<'a> {
@@ -74,37 +69,42 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entries<'a> {
     pub(super) fn of(text: &'a [u8]) -> Self {
-        Self { cursor: Cursor { text, at: 0 }, shape: Shape::of(text), state: State::Opened }
+        let mut cursor = Cursor { text, at: 0 };
+        cursor.whitespace();
+        match cursor.peek() {
+            Some(b'{') => Self { text, at: cursor.at + 1, close: Some(b'}'), first: true },
+            Some(b'[') => Self { text, at: cursor.at + 1, close: Some(b']'), first: true },
+            _ => Self { text, at: 0, close: None, first: true },
+        }
     }
 
+    #[inline]
     pub(super) fn advance(&mut self) -> Result<Option<Entry<'a>>, Flaw> {
-        let close = match self.shape {
-            Shape::Map => b'}',
-            Shape::List => b']',
-            Shape::Scalar => return check(self.cursor.text).map(|()| None),
+        let Some(close) = self.close else {
+            // A scalar has not been looked at yet.
+            return if self.first { check(self.text).map(|()| None) } else { Ok(None) };
         };
-        let cursor = &mut self.cursor;
+        // A copy, so that the compiler may keep the position in a register.
+        let mut cursor = Cursor { text: self.text, at: self.at };
         cursor.whitespace();
-        match self.state {
-            State::Opened => {
+        match cursor.peek() {
+            Some(b',') if !self.first => {
                 cursor.at += 1;
                 cursor.whitespace();
             }
-            State::Within => {}
-            State::Closed => return Ok(None),
+            Some(byte) if byte == close => {
+                cursor.at += 1;
+                cursor.end()?;
+                (self.close, self.first) = (None, false);
+                return Ok(None);
+            }
+            _ if self.first => self.first = false,
+            _ => return Err(Flaw::Malformed),
         }
-        if cursor.eat(close) {
-            self.state = State::Closed;
-            return cursor.end().map(|()| None);
-        }
-        if matches!(self.state, State::Within) {
-            cursor.expect(b',')?;
-            cursor.whitespace();
-        }
-        self.state = State::Within;
-        let key = if self.shape == Shape::Map { Some(cursor.key()?) } else { None };
+        let key = if close == b'}' { Some(cursor.key()?) } else { None };
         let start = cursor.at;
         cursor.value(MAX_NESTING - 1)?;
+        self.at = cursor.at;
         Ok(Some(Entry { key, value: start..cursor.at }))
     }
 }
@@ -136,71 +136,44 @@ impl<'a> RawKey<'a> {
 }
 
 /// A place in the text. Every method leaves it behind what it has read, or anywhere if it fails.
+///
+/// What every entry passes through is inlined, and functions that are called take the place by value:
+/// so it stays in a register, and a document of small values takes half the instructions.
 struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// Skips one value of at most `nesting` levels. It counts brackets instead of recursing, one bit
-    /// for each that is open, so no text can exhaust the stack.
+    /// Skips one value of at most `nesting` levels.
+    #[inline(always)]
     fn value(&mut self, nesting: usize) -> Result<(), Flaw> {
-        const { assert!(MAX_NESTING < u128::BITS as usize) }
-        let mut maps = 0_u128;
-        let mut depth = 0;
-        loop {
-            let opened = match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                    false
-                }
-                Some(bracket @ (b'{' | b'[')) => {
-                    if depth == nesting {
-                        return Err(Flaw::TooDeep);
-                    }
-                    depth += 1;
-                    maps = maps << 1 | u128::from(bracket == b'{');
-                    self.at += 1;
-                    self.whitespace();
-                    true
-                }
-                Some(b'-' | b'0'..=b'9') => {
-                    self.number()?;
-                    false
-                }
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                _ => return Err(Flaw::Malformed),
-            };
-            let mut first = opened;
-            loop {
-                if depth == 0 {
-                    return Ok(());
-                }
-                if !first {
-                    self.whitespace();
-                }
-                let map = maps & 1 == 1;
-                if self.eat(if map { b'}' } else { b']' }) {
-                    maps >>= 1;
-                    depth -= 1;
-                    first = false;
-                    continue;
-                }
-                if !first {
-                    self.expect(b',')?;
-                    self.whitespace();
-                }
-                if map {
-                    self.key()?;
-                }
-                break;
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{' | b'[') => {
+                self.at = skip_nested(self.text, self.at, nesting)?;
+                Ok(())
             }
+            _ => self.scalar(),
         }
     }
 
+    /// Skips a scalar that is not a string.
+    #[inline(always)]
+    fn scalar(&mut self) -> Result<(), Flaw> {
+        let skipped = match self.peek() {
+            Some(b'-' | b'0'..=b'9') => skip_number(self.text, self.at),
+            Some(b't') => skip_literal(self.text, self.at, b"true"),
+            Some(b'f') => skip_literal(self.text, self.at, b"false"),
+            Some(b'n') => skip_literal(self.text, self.at, b"null"),
+            _ => None,
+        };
+        self.at = skipped.ok_or(Flaw::Malformed)?;
+        Ok(())
+    }
+
     /// Reads a key and its colon, up to the value.
+    #[inline(always)]
     fn key(&mut self) -> Result<RawKey<'a>, Flaw> {
         let start = self.at;
         let escaped = self.string()?;
@@ -212,87 +185,18 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips a string in its quotes; whether it holds an escape.
+    #[inline(always)]
     fn string(&mut self) -> Result<bool, Flaw> {
         self.expect(b'"')?;
-        let mut escaped = false;
-        loop {
-            self.unescaped();
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.at += 1;
-                    self.escape()?;
-                }
-                _ => return Err(Flaw::Malformed),
-            }
+        self.at = skip_plain(self.text, self.at);
+        if self.eat(b'"') {
+            return Ok(false);
         }
+        self.at = skip_escaped(self.text, self.at).ok_or(Flaw::Malformed)?;
+        Ok(true)
     }
 
-    /// Skips bytes of a string up to one that needs a look, eight at a time.
-    fn unescaped(&mut self) {
-        while let Some(chunk) = self.text[self.at..].first_chunk() {
-            let stops = stops(u64::from_le_bytes(*chunk));
-            if stops != 0 {
-                self.at += stops.trailing_zeros() as usize / 8;
-                return;
-            }
-            self.at += 8;
-        }
-        while self.peek().is_some_and(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            self.at += 1;
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), Flaw> {
-        let escape = self.peek().ok_or(Flaw::Malformed)?;
-        self.at += 1;
-        match escape {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
-            b'u' => {
-                let digits = self.text[self.at..].first_chunk::<4>().ok_or(Flaw::Malformed)?;
-                self.at += 4;
-                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(()) } else { Err(Flaw::Malformed) }
-            }
-            _ => Err(Flaw::Malformed),
-        }
-    }
-
-    fn number(&mut self) -> Result<(), Flaw> {
-        self.eat(b'-');
-        if !self.eat(b'0') {
-            self.digits()?;
-        }
-        if self.eat(b'.') {
-            self.digits()?;
-        }
-        if self.eat(b'e') || self.eat(b'E') {
-            let _ = self.eat(b'+') || self.eat(b'-');
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Flaw> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start { Err(Flaw::Malformed) } else { Ok(()) }
-    }
-
-    /// Skips `literal`; false, because it opens nothing.
-    fn literal(&mut self, literal: &[u8]) -> Result<bool, Flaw> {
-        if !self.text[self.at..].starts_with(literal) {
-            return Err(Flaw::Malformed);
-        }
-        self.at += literal.len();
-        Ok(false)
-    }
-
+    #[inline(always)]
     fn whitespace(&mut self) {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
@@ -304,19 +208,135 @@ impl<'a> Cursor<'a> {
         if self.at == self.text.len() { Ok(()) } else { Err(Flaw::Malformed) }
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), Flaw> {
         if self.eat(byte) { Ok(()) } else { Err(Flaw::Malformed) }
     }
 
+    #[inline(always)]
     fn eat(&mut self, byte: u8) -> bool {
         let eaten = self.peek() == Some(byte);
-        self.at += usize::from(eaten);
+        if eaten {
+            self.at += 1;
+        }
         eaten
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
+}
+
+/// The end of the map or list at `at`, of at most `nesting` levels.
+///
+/// Open brackets are bits of a number, not calls, so no text can exhaust the stack.
+fn skip_nested(text: &[u8], at: usize, nesting: usize) -> Result<usize, Flaw> {
+    const { assert!(MAX_NESTING < u128::BITS as usize) }
+    let mut cursor = Cursor { text, at };
+    let mut maps = 0_u128;
+    let mut depth = 0;
+    loop {
+        let mut opened = false;
+        match cursor.peek() {
+            Some(b'"') => drop(cursor.string()?),
+            Some(bracket @ (b'{' | b'[')) => {
+                if depth == nesting {
+                    return Err(Flaw::TooDeep);
+                }
+                depth += 1;
+                maps = maps << 1 | u128::from(bracket == b'{');
+                cursor.at += 1;
+                opened = true;
+            }
+            _ => cursor.scalar()?,
+        }
+        loop {
+            cursor.whitespace();
+            let map = maps & 1 == 1;
+            if !cursor.eat(if map { b'}' } else { b']' }) {
+                if !opened {
+                    cursor.expect(b',')?;
+                    cursor.whitespace();
+                }
+                if map {
+                    cursor.key()?;
+                }
+                break;
+            }
+            maps >>= 1;
+            depth -= 1;
+            opened = false;
+            if depth == 0 {
+                return Ok(cursor.at);
+            }
+        }
+    }
+}
+
+/// The first place from `at` on that a string cannot pass by: a quote, a backslash, a control
+/// character, the end of the text. Looks at sixteen bytes at a time.
+#[inline(always)]
+fn skip_plain(text: &[u8], at: usize) -> usize {
+    let mut rest = &text[at..];
+    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
+        let chunk = u128::from_le_bytes(*chunk);
+        let (low, high) = (stops(chunk as u64), stops((chunk >> 64) as u64));
+        if low | high != 0 {
+            let stop = if low != 0 { low.trailing_zeros() } else { 64 + high.trailing_zeros() };
+            return text.len() - rest.len() + stop as usize / 8;
+        }
+        rest = behind;
+    }
+    let stop = rest.iter().position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\');
+    text.len() - rest.len() + stop.unwrap_or(rest.len())
+}
+
+/// The end of a string, from its first escape on; `None` if there is none.
+#[inline(never)]
+fn skip_escaped(text: &[u8], at: usize) -> Option<usize> {
+    let mut cursor = Cursor { text, at };
+    while !cursor.eat(b'"') {
+        let escape = text.get(cursor.at..cursor.at + 2)?.strip_prefix(b"\\")?;
+        cursor.at += 2;
+        match escape {
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'] => {}
+            [b'u'] if text.get(cursor.at..cursor.at + 4)?.iter().all(u8::is_ascii_hexdigit) => cursor.at += 4,
+            _ => return None,
+        }
+        cursor.at = skip_plain(text, cursor.at);
+    }
+    Some(cursor.at)
+}
+
+fn skip_number(text: &[u8], at: usize) -> Option<usize> {
+    let mut cursor = Cursor { text, at };
+    cursor.eat(b'-');
+    if !cursor.eat(b'0') {
+        cursor.at = skip_digits(text, cursor.at)?;
+    }
+    if cursor.eat(b'.') {
+        cursor.at = skip_digits(text, cursor.at)?;
+    }
+    if cursor.eat(b'e') || cursor.eat(b'E') {
+        let _ = cursor.eat(b'+') || cursor.eat(b'-');
+        cursor.at = skip_digits(text, cursor.at)?;
+    }
+    Some(cursor.at)
+}
+
+#[inline(always)]
+fn skip_digits(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    (at > start).then_some(at)
+}
+
+#[inline(always)]
+fn skip_literal(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
+    text[at..].starts_with(literal).then_some(at + literal.len())
 }
 
 /// Marks the high bit of each byte that is a quote, a backslash or a control character.

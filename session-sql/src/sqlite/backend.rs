@@ -59,12 +59,14 @@ impl SqliteBackend {
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let verbs = Arc::new(Verbs::new(&table));
-        let Opened { writer, readers } = run_once(THREAD, move || open(&config, &table)).await?;
-        let writer = Workers::start(THREAD, vec![writer], capacity, patience)?;
-        let readers = match readers.is_empty() {
-            true => writer.clone(),
-            false => Workers::start(THREAD, readers, capacity, patience)?,
-        };
+        let Opened { writer, readers } = run_once(move || open(&config, &table)).await?;
+        if readers.is_empty() {
+            let (only, _) = Workers::start(vec![writer], Vec::new(), capacity, patience)?;
+            return Ok(Self { writer: only.clone(), readers: only, verbs });
+        }
+        let (readers, threads) = Workers::start(readers, Vec::new(), capacity, patience)?;
+        // SQLite tidies up when the last connection closes, and does not if several close at once.
+        let (writer, _) = Workers::start(vec![writer], threads, capacity, patience)?;
         Ok(Self { writer, readers, verbs })
     }
 
@@ -167,10 +169,10 @@ impl SessionBackend for SqliteBackend {
     }
 }
 
-/// The threads' name in debuggers and `top`, which show 15 characters.
-const THREAD: &str = "session-sqlite";
-
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 const PURGE_CHUNK: usize = 500;
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,9 @@ pub struct SqliteConfig {
     /// `Overloaded`. Default 1024; costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
-    /// Threads that read, each with a connection of its own. Default: one per core, at most 4. Each costs a
-    /// page cache of up to 2 MiB. A database in memory has none: its one connection reads and writes.
+    /// Threads that read, each with a connection of its own. Default: one per core, at least 2, so that a
+    /// load need not wait for a list, and at most 4. Each costs a page cache of up to 2 MiB. A database in
+    /// memory has none: its one connection reads and writes.
     pub readers: NonZeroUsize,
 
     /// Whether to create the database file if there is none. Default `true`. Directories are never made.
@@ -88,7 +89,8 @@ impl SqliteConfig {
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
-            readers: available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(MOST_READERS)),
+            readers: available_parallelism()
+                .map_or(FEWEST_READERS, |cores| cores.clamp(FEWEST_READERS, MOST_READERS)),
             create_if_missing: true,
             auto_migrate: true,
         }
@@ -144,6 +146,7 @@ impl SqliteConfig {
     }
 }
 
+const FEWEST_READERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 const MOST_READERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ mod tests {
         assert_eq!(config.durability, Durability::ProcessCrash);
         assert_eq!(config.busy_timeout, Duration::from_secs(5));
         assert_eq!(config.queue_capacity.get(), 1024);
-        assert!((1..=4).contains(&config.readers.get()));
+        assert!((2..=4).contains(&config.readers.get()));
         assert!(config.create_if_missing && config.auto_migrate);
     }
 }

@@ -59,11 +59,9 @@ impl Verbs {
                 "DELETE FROM \"{table}\" WHERE rowid IN \
                  (SELECT rowid FROM \"{table}\" WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"
             ),
-            // `+` keeps the index on `expires_at` out: the rows must come by id, without sorting.
-            list: format!("SELECT {COLUMNS} FROM \"{table}\" WHERE id > ?1 AND +expires_at > ?2 ORDER BY id"),
+            list: format!("SELECT {COLUMNS} FROM \"{table}\" WHERE id > ?1 ORDER BY id"),
             list_of_principal: format!(
-                "SELECT {COLUMNS} FROM \"{table}\" \
-                 WHERE id > ?1 AND +expires_at > ?2 AND principal = ?3 ORDER BY id"
+                "SELECT {COLUMNS} FROM \"{table}\" WHERE id > ?1 AND principal = ?2 ORDER BY id"
             ),
         }
     }
@@ -201,17 +199,18 @@ impl Verbs {
         let sql = if principal.is_some() { &self.list_of_principal } else { &self.list };
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = match principal {
-            Some(principal) => statement.query(params![after, now.as_millis(), principal.as_str()])?,
-            None => statement.query(params![after, now.as_millis()])?,
+            Some(principal) => statement.query(params![after, principal.as_str()])?,
+            None => statement.query(params![after])?,
         };
         let mut sessions: Vec<(SessionId, Record)> = Vec::new();
         let mut bytes = 0;
+        // Without a LIMIT, as rows that are dead or damaged do not count: the statement is stopped instead.
         while let Some(row) = rows.next()? {
-            if sessions.len() >= limit || bytes >= PAGE_BYTES {
-                let next = sessions.last().map(|(last, _)| Cursor::after(*last));
-                return Ok(Listing::new(sessions, next));
-            }
             match session_id(row).and_then(|id| Ok((id, live_record(row, now)?))) {
+                Ok((_, Some(_))) if sessions.len() >= limit || bytes >= PAGE_BYTES => {
+                    let next = sessions.last().map(|(last, _)| Cursor::after(*last));
+                    return Ok(Listing::new(sessions, next));
+                }
                 Ok((id, Some(record))) => {
                     bytes += record.data.len() + record.meta.len();
                     sessions.push((id, record));

@@ -1,8 +1,9 @@
 //! Threads that own connections. All work on the database goes to one of them through a bounded queue, so
 //! that the async runtime never blocks, and dropping a future never stops anything half-way.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -23,19 +24,28 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// One thread for each of `connections`, all called `name`; work waits for `patience` at most.
+    /// One thread for each of `connections`; work waits for `patience` at most. The first thread keeps its
+    /// connection open until the `earlier` threads have closed theirs.
     pub(super) fn start(
-        name: &str,
         connections: Vec<Connection>,
+        mut earlier: Vec<JoinHandle<()>>,
         capacity: usize,
         patience: Duration,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Vec<JoinHandle<()>>)> {
         let (queue, jobs) = bounded::<Job>(capacity);
+        let mut threads = Vec::with_capacity(connections.len());
         for mut connection in connections {
             let jobs: Receiver<Job> = jobs.clone();
-            spawn(name, move || jobs.into_iter().for_each(|job| job(&mut connection)))?;
+            let earlier = mem::take(&mut earlier);
+            threads.push(spawn(move || {
+                jobs.into_iter().for_each(|job| job(&mut connection));
+                for thread in earlier {
+                    // Work that panics does not end a thread, so there is nothing to hear from it.
+                    let _ = thread.join();
+                }
+            })?);
         }
-        Ok(Self { queue, patience })
+        Ok((Self { queue, patience }, threads))
     }
 
     /// Queues `work` and waits for its result. Once queued it runs whether or not anybody waits.
@@ -83,20 +93,20 @@ fn attempt<T>(
 
 /// Runs blocking `work` that has no connection yet on a thread of its own.
 pub(super) async fn run_once<T: Send + 'static>(
-    name: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (reply, result) = oneshot::channel();
-    spawn(name, move || {
+    spawn(move || {
         // Nobody may be waiting any more.
         let _ = reply.send(work());
     })?;
     result.await.map_err(|_| thread_ended())?
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-    let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
-    spawned.map(drop).map_err(|error| Error::new(ErrorKind::Unavailable, error).with_detail("no thread"))
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    // Debuggers and `top` show 15 characters of it.
+    let thread = thread::Builder::new().name("session-sqlite".to_owned());
+    thread.spawn(body).map_err(|error| Error::new(ErrorKind::Unavailable, error).with_detail("no thread"))
 }
 
 fn thread_ended() -> Error {
@@ -111,7 +121,7 @@ mod tests {
 
     fn workers(capacity: usize, patience: Duration) -> Workers {
         let connection = Connection::open_in_memory().unwrap();
-        Workers::start("test", vec![connection], capacity, patience).unwrap()
+        Workers::start(vec![connection], Vec::new(), capacity, patience).unwrap().0
     }
 
     #[tokio::test]

@@ -1,3 +1,5 @@
+//! Paths, limits and damage, case by case, and against a model.
+
 use super::super::encoding::{decode, encode};
 use super::super::path::ToPath;
 use super::*;

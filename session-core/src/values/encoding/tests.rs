@@ -1,3 +1,5 @@
+//! What can be a value, and what a value of another type says.
+
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;

@@ -1,12 +1,8 @@
 //! Rows that somebody has changed by hand: a typed error, and nobody else suffers.
 
-#![cfg(feature = "sqlite")]
-
-mod common;
-
 use std::path::PathBuf;
 
-use common::{NOW, at, create, database, dump, id, now, principal, raw, record};
+use crate::common::{NOW, at, create, database, dump, id, now, principal, raw, record};
 use session_core::{DeleteOutcome, ErrorKind, Revision, SessionBackend};
 use session_sql::sqlite::SqliteBackend;
 use tempfile::TempDir;

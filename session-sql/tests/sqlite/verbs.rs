@@ -1,10 +1,6 @@
 //! Rules of the verb table that depend on how the SQL is written.
 
-#![cfg(feature = "sqlite")]
-
-mod common;
-
-use common::{NOW, at, create, database, id, now, principal, record};
+use crate::common::{NOW, at, create, database, id, now, principal, record};
 use session_core::{
     CreateOutcome, Cursor, DeleteOutcome, ErrorKind, Purged, Record, Revision, SessionBackend, UpdateOutcome,
 };

@@ -1,0 +1,117 @@
+//! From URLs to stores: what works, and what each mistake says.
+
+use std::error::Error as _;
+
+use session_kit::ErrorKind;
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+use session_kit::{Key, Result, SessionManager};
+
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+const VIEWS: Key<u64> = Key::new("views");
+
+async fn fails(url: &str) -> (ErrorKind, String) {
+    let error = session_kit::connect(url).await.expect_err(url);
+    let source = error.source().map(ToString::to_string).unwrap_or_default();
+    (error.kind(), format!("{error} {source} {error:?}"))
+}
+
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+async fn store_one(sessions: &SessionManager) -> Result<String> {
+    let session = sessions.open(None).await?;
+    session.insert(VIEWS, 7)?;
+    match session.commit().await? {
+        session_kit::Committed::SetToken { token, .. } => Ok(token.expose()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+async fn read(sessions: &SessionManager, token: &str) -> Result<Option<u64>> {
+    sessions.open(Some(token)).await?.get(VIEWS)
+}
+
+#[cfg(feature = "memory")]
+#[tokio::test]
+async fn memory_is_a_store_of_its_own_each_time() -> Result<()> {
+    let (one, other) = (session_kit::connect("memory:").await?, session_kit::connect("memory:").await?);
+    let token = store_one(&one).await?;
+    assert_eq!(read(&one, &token).await?, Some(7));
+    assert_eq!(read(&other, &token).await?, None);
+    Ok(())
+}
+
+#[cfg(feature = "memory")]
+#[tokio::test]
+async fn memory_takes_a_capacity() -> Result<()> {
+    let sessions = session_kit::connect("memory:?capacity=1").await?;
+    let first = store_one(&sessions).await?;
+    let second = store_one(&sessions).await?;
+    assert_eq!(read(&sessions, &first).await?, None);
+    assert_eq!(read(&sessions, &second).await?, Some(7));
+    Ok(())
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_files_are_found_by_relative_absolute_and_encoded_paths() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a b?.db");
+    let encoded = path.to_str().unwrap().replace(' ', "%20").replace('?', "%3F");
+    let token = store_one(&session_kit::connect(&format!("sqlite:{encoded}")).await?).await?;
+    assert!(path.exists());
+    let again = session_kit::connect(&format!("sqlite://{encoded}?durability=power-loss")).await?;
+    assert_eq!(read(&again, &token).await?, Some(7));
+    let other_table = session_kit::connect(&format!("sqlite:{encoded}?table=others")).await?;
+    assert_eq!(read(&other_table, &token).await?, None);
+    Ok(())
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_store_that_must_exist_is_not_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.db");
+    let (_, message) = fails(&format!("sqlite:{}?create=false", path.display())).await;
+    assert!(!path.exists(), "{message}");
+    let (kind, _) = fails(&format!("sqlite:{}?auto_migrate=false", path.display())).await;
+    assert_eq!(kind, ErrorKind::SchemaMissing);
+}
+
+#[cfg(all(feature = "memory", feature = "sqlite"))]
+#[tokio::test]
+async fn a_mistake_is_an_error_that_names_it() {
+    for (url, name) in [
+        ("postgras://localhost/x", "`postgras:`"),
+        ("sessions.db", "scheme"),
+        ("", "scheme"),
+        ("memory:?capacty=3", "`capacty`"),
+        ("memory:?capacity=0", "`capacity`"),
+        ("memory:?capacity=many", "`capacity`"),
+        ("memory:somewhere", "no path"),
+        ("sqlite:", "path"),
+        ("sqlite:x.db?tabel=y", "`tabel`"),
+        ("sqlite:x.db?table=y&table=z", "`table`"),
+        ("sqlite:x.db?durability=total", "`durability`"),
+        ("sqlite:x.db?auto_migrate=yes", "`auto_migrate`"),
+        ("sqlite:x.db?table=a;drop", "table"),
+    ] {
+        let (kind, message) = fails(url).await;
+        assert_eq!(kind, ErrorKind::Config, "{url}: {message}");
+        assert!(message.contains(name), "{url}: {message}");
+    }
+    assert!(!std::path::Path::new("x.db").exists(), "options are checked before anything is made");
+}
+
+#[tokio::test]
+async fn credentials_in_a_url_are_not_repeated() {
+    let (_, message) = fails("nosql://user:hunter2@host/x?password=hunter2").await;
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[tokio::test]
+async fn a_driver_that_is_not_compiled_in_names_its_feature() {
+    let (kind, message) = fails("sqlite:x.db").await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(message.contains("feature `sqlite`"), "{message}");
+}

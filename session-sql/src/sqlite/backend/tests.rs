@@ -1,0 +1,96 @@
+//! What can only be shown with a hand on the backend's own connections.
+
+use session_core::{Durability, Revision};
+
+use super::*;
+
+fn id(number: u8) -> SessionId {
+    SessionId::from_bytes([number; 16])
+}
+
+fn record(data: Vec<u8>) -> Record {
+    Record::new(Revision::first(1), Timestamp::MIN, Timestamp::MAX, Timestamp::MAX).with_data(data)
+}
+
+async fn setting<T: rusqlite::types::FromSql + Send + 'static>(workers: &Workers, pragma: &str) -> T {
+    let sql = format!("PRAGMA {pragma}");
+    workers.run(move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_have_their_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    for (durability, synchronous) in [(Durability::ProcessCrash, 1_i64), (Durability::PowerLoss, 2)] {
+        let config = SqliteConfig::new(directory.path().join("a.db")).with_durability(durability);
+        let backend = SqliteBackend::connect(config).await.unwrap();
+        assert_eq!(setting::<i64>(&backend.writer, "synchronous").await, synchronous);
+        assert_eq!(setting::<i64>(&backend.writer, "wal_autocheckpoint").await, 16_000);
+        assert_eq!(setting::<i64>(&backend.writer, "query_only").await, 0);
+        assert_eq!(setting::<i64>(&backend.readers, "query_only").await, 1);
+        for workers in [&backend.writer, &backend.readers] {
+            assert_eq!(setting::<String>(workers, "journal_mode").await, "wal");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = SqliteConfig::new(directory.path().join("full.db"));
+    for config in [file, SqliteConfig::in_memory()] {
+        let backend = SqliteBackend::connect(config).await.unwrap();
+        let now = Timestamp::MIN;
+        let old = record(vec![b'o'; 10_000]);
+        let mut large = record(vec![b'l'; 100_000]);
+        large.revision = old.revision.next(2);
+        let _ = backend.create(id(1), old.clone(), now).await.unwrap();
+
+        let pages: i64 = setting(&backend.writer, "page_count").await;
+        let _: i64 = setting(&backend.writer, &format!("max_page_count = {}", pages + 1)).await;
+        let errors = [
+            backend.create(id(2), large.clone(), now).await.unwrap_err(),
+            backend.update(id(1), old.revision, large.clone(), now).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.is_retryable());
+        }
+        assert_eq!(backend.load(id(1), now).await.unwrap(), Some(old.clone()));
+        assert_eq!(backend.load(id(2), now).await.unwrap(), None);
+        assert!(backend.touch(id(1), Timestamp::MAX, now).await.unwrap(), "what takes no space works");
+
+        let _: i64 = setting(&backend.writer, "max_page_count = 1000000").await;
+        let updated = backend.update(id(1), old.revision, large.clone(), now).await.unwrap();
+        assert_eq!(updated, UpdateOutcome::Updated);
+        assert_eq!(backend.create(id(2), large.clone(), now).await.unwrap(), CreateOutcome::Created);
+        assert_eq!(backend.load(id(1), now).await.unwrap(), Some(large));
+    }
+}
+
+#[tokio::test]
+async fn a_table_dropped_while_running_is_schema_missing() {
+    let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
+    let drop = |connection: &mut Connection| Ok(connection.execute_batch("DROP TABLE sessions")?);
+    backend.writer.run(drop).await.unwrap();
+    let errors = [
+        backend.load(id(1), Timestamp::MIN).await.unwrap_err(),
+        backend.create(id(1), record(Vec::new()), Timestamp::MIN).await.unwrap_err(),
+        backend.purge_expired(Timestamp::MIN, 1).await.unwrap_err(),
+        backend.list(None, None, 1, Timestamp::MIN).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::SchemaMissing);
+        assert!(error.to_string().contains("migrate"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_fit_is_too_large_and_changes_nothing() {
+    let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
+    let old = record(vec![1]);
+    let _ = backend.create(id(1), old.clone(), Timestamp::MIN).await.unwrap();
+    let most = 1_000_000_000;
+    let error = backend.update(id(1), old.revision, record(vec![0; most + 1]), Timestamp::MIN).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(old));
+}

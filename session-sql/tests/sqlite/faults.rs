@@ -1,0 +1,239 @@
+//! Databases that cannot be used, for good or for now: a typed error each time, and what was stored stays.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::common::{create, database, dump, id, now, raw, record};
+use session_core::{Error, ErrorKind, SessionBackend};
+use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+
+async fn refused(config: SqliteConfig) -> Error {
+    SqliteBackend::connect(config).await.unwrap_err()
+}
+
+fn hold_the_write_lock(path: &Path) -> rusqlite::Connection {
+    let connection = raw(path);
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_a_mistake_of_the_configuration() {
+    let (directory, path) = database();
+    let error = refused(SqliteConfig::new(directory.path().join("nowhere/sessions.db"))).await;
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("nowhere/sessions.db: its directory does not exist"), "{error}");
+
+    let error = refused(SqliteConfig::new(&path).with_create_if_missing(false)).await;
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(!path.exists());
+
+    assert_eq!(refused(SqliteConfig::new("")).await.kind(), ErrorKind::Config);
+    assert_eq!(refused(SqliteConfig::new(directory.path())).await.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn values_out_of_their_limits_are_refused_before_anything_is_made() {
+    let (_directory, path) = database();
+    let config = SqliteConfig::new(&path);
+    for config in [
+        config.clone().with_table("sessions\"; DROP TABLE users; --"),
+        config.clone().with_busy_timeout(Duration::ZERO),
+        config.clone().with_busy_timeout(Duration::MAX),
+    ] {
+        assert_eq!(refused(config).await.kind(), ErrorKind::Config);
+    }
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_corrupt_and_left_alone() {
+    let (_directory, path) = database();
+    let text = b"not a database, whatever its name says\n".repeat(100);
+    fs::write(&path, &text).unwrap();
+    let error = refused(SqliteConfig::new(&path)).await;
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("sessions.db"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_table_of_something_else_is_found_at_connect() {
+    let (_directory, path) = database();
+    raw(&path).execute_batch("CREATE TABLE sessions (id TEXT, data TEXT)").unwrap();
+    assert_eq!(refused(SqliteConfig::new(&path)).await.kind(), ErrorKind::SchemaMissing);
+    let other = SqliteConfig::new(&path).with_table("web_sessions");
+    create(&SqliteBackend::connect(other).await.unwrap(), 1, record("x")).await;
+}
+
+#[tokio::test]
+async fn a_missing_table_is_found_at_connect_and_says_what_to_run() {
+    let (_directory, path) = database();
+    let config = SqliteConfig::new(&path).with_auto_migrate(false);
+    let error = refused(config.clone()).await;
+    assert_eq!(error.kind(), ErrorKind::SchemaMissing);
+    assert!(error.to_string().contains("SqliteBackend::migrate"), "{error}");
+    SqliteBackend::migrate(config.clone()).await.unwrap();
+    SqliteBackend::migrate(config.clone()).await.unwrap();
+    create(&SqliteBackend::connect(config).await.unwrap(), 1, record("x")).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn new_files_belong_to_their_owner_and_old_ones_keep_their_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let (directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    create(&backend, 1, record("x")).await;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["sessions.db", "sessions.db-shm", "sessions.db-wal"]);
+
+    let shared = directory.path().join("shared.db");
+    fs::write(&shared, "").unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o640)).unwrap();
+    SqliteBackend::open(&shared).await.unwrap();
+    assert_eq!(fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[tokio::test]
+async fn a_held_lock_times_out_and_loads_go_on() {
+    let (_directory, path) = database();
+    let patience = Duration::from_millis(500);
+    let config = SqliteConfig::new(&path).with_busy_timeout(patience);
+    let backend = SqliteBackend::connect(config.clone()).await.unwrap();
+    create(&backend, 1, record("old")).await;
+    let before = dump(&path);
+
+    let lock = hold_the_write_lock(&path);
+    let started = Instant::now();
+    // All at once: each of them waits for its turn and for the lock, together no longer than it may.
+    let (create, update, touch, delete, purge, load) = tokio::join!(
+        backend.create(id(2), record("new"), now()),
+        backend.update(id(1), record("").revision, record("new"), now()),
+        backend.touch(id(1), now(), now()),
+        backend.delete(id(1), None, now()),
+        backend.purge_expired(now(), 10),
+        backend.load(id(1), now()),
+    );
+    let errors = [
+        create.unwrap_err(),
+        update.unwrap_err(),
+        touch.unwrap_err(),
+        delete.unwrap_err(),
+        purge.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.is_retryable());
+    }
+    assert!(started.elapsed() >= patience);
+    assert!(started.elapsed() < 3 * patience, "{:?}", started.elapsed());
+    assert_eq!(load.unwrap(), Some(record("old")), "readers wait for nobody");
+    assert_eq!(refused(config).await.kind(), ErrorKind::Timeout);
+
+    drop(lock);
+    assert_eq!(dump(&path), before, "what timed out has not happened and will not");
+    crate::common::create(&backend, 2, record("new")).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_runtime_goes_on_while_a_verb_waits() {
+    let (_directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let lock = hold_the_write_lock(&path);
+    let (created, ()) = tokio::join!(backend.create(id(1), record("x"), now()), async {
+        // Runs on the one thread that the create above is waiting on.
+        assert_eq!(backend.load(id(1), now()).await.unwrap(), None);
+        drop(lock);
+    });
+    assert_eq!(created.unwrap(), session_core::CreateOutcome::Created);
+}
+
+#[test]
+fn no_async_runtime_is_needed() {
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Wake, Waker};
+    use std::thread::{Thread, current, park};
+
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let mut future = Box::pin(async {
+        let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
+        create(&backend, 1, record("x")).await;
+        backend.load(id(1), now()).await.unwrap()
+    });
+    let loaded = loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(loaded) => break loaded,
+            Poll::Pending => park(),
+        }
+    };
+    assert_eq!(loaded, Some(record("x")));
+}
+
+#[tokio::test]
+async fn threads_end_with_the_last_clone_and_leave_one_file() {
+    for _ in 0..20 {
+        let (directory, path) = database();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        let clone = backend.clone();
+        drop(backend);
+        create(&clone, 1, record("x")).await;
+        drop(clone);
+        // The last connection to close removes the two others, and connections close with their threads.
+        let started = Instant::now();
+        while fs::read_dir(directory.path()).unwrap().count() > 1 {
+            assert!(started.elapsed() < Duration::from_secs(30), "a connection is still open");
+            tokio::task::yield_now().await;
+        }
+        let again = SqliteBackend::open(&path).await.unwrap();
+        assert_eq!(again.load(id(1), now()).await.unwrap(), Some(record("x")));
+    }
+}
+
+#[tokio::test]
+async fn a_lock_on_a_database_that_is_not_in_wal_mode_yet_is_waited_for() {
+    let (_directory, path) = database();
+    let patience = Duration::from_millis(200);
+    for lock in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM other"] {
+        let holder = raw(&path);
+        holder.execute_batch("CREATE TABLE IF NOT EXISTS other (a)").unwrap();
+        holder.execute_batch(lock).unwrap();
+        let started = Instant::now();
+        let error = refused(SqliteConfig::new(&path).with_busy_timeout(patience)).await;
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{lock}");
+        assert!(started.elapsed() >= patience, "{lock}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn errors_show_nothing_of_a_session() {
+    let (_directory, path) = database();
+    let config = SqliteConfig::new(&path).with_busy_timeout(Duration::from_millis(1));
+    let backend = SqliteBackend::connect(config).await.unwrap();
+    let lock = hold_the_write_lock(&path);
+    let secret =
+        record("canary").with_meta(&b"canary"[..]).with_principal(crate::common::principal("canary"));
+    let error = backend.create(id(1), secret, now()).await.unwrap_err();
+    let mut shown = format!("{error} {error:?} {backend:?}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        shown += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    assert!(!shown.contains("canary"), "{shown}");
+    drop(lock);
+}

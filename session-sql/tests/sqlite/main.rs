@@ -1,0 +1,12 @@
+//! The SQLite driver where the conformance suite does not look: files, locks, damage, processes.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
+
+mod cancellation;
+mod common;
+mod damage;
+mod faults;
+mod processes;
+mod schema;
+mod verbs;
