@@ -7,7 +7,7 @@ use session_core::{Record, SessionId, Timestamp};
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult, Failure};
 use crate::context::{Context, HOUR};
-use crate::race::{race, race_two, racer};
+use crate::race::{hesitate, race, race_two, racer};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -39,7 +39,7 @@ pub(super) const CASES: &[Case] = &[
 async fn removes_only_expired(ctx: Context) -> CaseResult {
     let (backend, now) = (ctx.backend(), ctx.now().saturating_add(HOUR));
     let millisecond = Duration::from_millis(1);
-    let dead_from = [now, now.saturating_sub(millisecond), ctx.now(), Timestamp::MIN];
+    let dead_from = [now, now.saturating_sub(millisecond), ctx.now(), ctx.now().saturating_sub(HOUR)];
     let live_until = [now.saturating_add(millisecond), now.saturating_add(HOUR), Timestamp::MAX];
     let (mut dead, mut live) = (Vec::new(), Vec::new());
     for round in 0..6 {
@@ -106,7 +106,7 @@ async fn concurrent_purgers_no_deadlock(ctx: Context) -> CaseResult {
 }
 
 async fn touched_after_selection_survives(ctx: Context) -> CaseResult {
-    for _ in 0..ctx.rounds(300) {
+    for round in 0..ctx.rounds(300) {
         let record = ctx.record_of("alice")?;
         let id = ctx.create(&record).await?;
         // The toucher's clock is a little behind: to it the session lives, to the purger it is dead.
@@ -114,6 +114,7 @@ async fn touched_after_selection_survives(ctx: Context) -> CaseResult {
         let until = now.saturating_add(HOUR);
         let (purger, toucher) = (ctx.backend(), ctx.backend());
         let (_, touched) = race_two(async move { Ok(purger.purge_expired(now, 100).await?) }, async move {
+            hesitate(round % 4).await;
             Ok(toucher.touch(id, until, behind).await?)
         })
         .await?;
