@@ -121,7 +121,7 @@ impl Context {
     pub(crate) fn rounds(&self, full: usize) -> usize {
         match self.shared.effort {
             Effort::Full => full,
-            Effort::Brief => (full / 10).clamp(3, 12),
+            Effort::Brief => (full / 10).clamp(3, 25),
         }
     }
 

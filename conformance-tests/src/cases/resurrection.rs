@@ -1,7 +1,7 @@
 //! Group B: nothing is written over, and nothing comes back from the dead.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -263,41 +263,69 @@ async fn purge_races_update_never_revives(ctx: Context) -> CaseResult {
 }
 
 async fn partial_record_never_visible(ctx: Context) -> CaseResult {
+    const READERS: usize = 3;
     let id = ctx.create(&uniform(&ctx, 0)?).await?;
-    let done = Arc::new(AtomicBool::new(false));
+    // Nobody stops before all have done their part: a side that is not scheduled misses nothing.
+    let missing = Arc::new(AtomicUsize::new(READERS + 1));
     let writer = {
-        let (ctx, done) = (ctx.clone(), done.clone());
+        let (ctx, part) = (ctx.clone(), Part::of(&missing));
         racer(async move {
-            let result = writes_uniform(&ctx, id).await;
-            done.store(true, Ordering::SeqCst);
-            result
-        })
-    };
-    let reader = |_| {
-        let (ctx, done) = (ctx.clone(), done.clone());
-        racer(async move {
-            while !done.load(Ordering::SeqCst) {
-                reads_uniform(&ctx, id).await?;
-                tokio::task::yield_now().await;
+            let mut record = uniform(&ctx, 0)?;
+            let mut number = 0;
+            while part.goes_on(number, ctx.rounds(500)) {
+                number += 1;
+                let mut next = uniform(&ctx, number)?;
+                next.revision = record.revision.next(0);
+                check::updated(ctx.backend().update(id, record.revision, next.clone(), ctx.now()).await?)?;
+                record = next;
+                hesitate(2).await;
             }
             Ok(())
         })
     };
-    race((0..3).map(reader).chain([writer]).collect()).await?;
+    let reader = |_| {
+        let (ctx, part) = (ctx.clone(), Part::of(&missing));
+        racer(async move {
+            let mut number = 0;
+            while part.goes_on(number, ctx.rounds(500)) {
+                number += 1;
+                reads_uniform(&ctx, id).await?;
+                hesitate(1).await;
+            }
+            Ok(())
+        })
+    };
+    race((0..READERS).map(reader).chain([writer]).collect()).await?;
     Ok(())
 }
 
-async fn writes_uniform(ctx: &Context, id: SessionId) -> CaseResult {
-    let mut record = uniform(ctx, 0)?;
-    for number in 1..=ctx.rounds(500) {
-        let mut next = uniform(ctx, number)?;
-        next.revision = record.revision.next(0);
-        check::updated(ctx.backend().update(id, record.revision, next.clone(), ctx.now()).await?)?;
-        record = next;
-        // A store that answers at once must not be done before anybody has looked.
-        hesitate(2).await;
+/// One racer's part of a work that ends when all have done theirs, or one of them has failed.
+struct Part {
+    missing: Arc<AtomicUsize>,
+    done: AtomicBool,
+}
+
+impl Part {
+    fn of(missing: &Arc<AtomicUsize>) -> Self {
+        Self { missing: missing.clone(), done: AtomicBool::new(false) }
     }
-    Ok(())
+
+    fn goes_on(&self, rounds: usize, enough: usize) -> bool {
+        if rounds == enough && !self.done.swap(true, Ordering::SeqCst) {
+            let one_less = |missing: usize| missing.checked_sub(1);
+            let _ = self.missing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        }
+        self.missing.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.done.load(Ordering::SeqCst) {
+            // It has failed: nobody needs to go on.
+            self.missing.store(0, Ordering::SeqCst);
+        }
+    }
 }
 
 async fn reads_uniform(ctx: &Context, id: SessionId) -> CaseResult {
