@@ -61,7 +61,7 @@ fn page(kind: ErrorKind) -> Response {
     (status, Html(pages::message(title, text).into_string())).into_response()
 }
 
-fn log(error: &Error) {
+pub(crate) fn log(error: &Error) {
     let source = std::error::Error::source(error).map(ToString::to_string);
     tracing::warn!(%error, source, "a request failed");
 }

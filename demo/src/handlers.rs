@@ -2,6 +2,7 @@
 
 use axum::Form;
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::USER_AGENT;
 use axum::http::{HeaderMap, StatusCode};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use session_kit::{Error, ErrorKind, Key, Session, SessionId, SessionManager};
 
 use crate::accounts::{self, Account};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::pages;
 
 const VIEWS: Key<u64> = Key::new("views");
@@ -109,9 +110,10 @@ pub(crate) async fn sessions(session: Opened) -> Answer {
     Ok(Html(page.draw().into_string()).into_response())
 }
 
-pub(crate) async fn sign_out_one(session: Opened, Path(id): Path<String>) -> Answer {
+pub(crate) async fn sign_out_one(session: Opened, id: Result<Path<String>, PathRejection>) -> Answer {
     let session = session?;
-    let id: SessionId = id.parse().map_err(|_| Failure::NotFound)?;
+    let id: Option<SessionId> = id.ok().and_then(|Path(text)| text.parse().ok());
+    let id = id.ok_or(Failure::NotFound)?;
     if session.id() == Some(id) && session.principal().is_some() {
         leave(&session)?;
         return Ok(Redirect::to("/").into_response());
@@ -156,7 +158,13 @@ pub(crate) async fn count_view(session: Session) -> Result<Json<Views>, Error> {
     Ok(Json(Views { views: session.get(VIEWS)?.unwrap_or(0) }))
 }
 
-pub(crate) async fn health(State(sessions): State<SessionManager>) -> Result<&'static str, Error> {
-    sessions.check().await?;
-    Ok("ok\n")
+/// Whatever the store's trouble is, a balancer should send visitors elsewhere.
+pub(crate) async fn health(State(sessions): State<SessionManager>) -> (StatusCode, &'static str) {
+    match sessions.check().await {
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(error) => {
+            failure::log(&error);
+            (StatusCode::SERVICE_UNAVAILABLE, "the store of sessions does not work\n")
+        }
+    }
 }

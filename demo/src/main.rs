@@ -24,7 +24,8 @@ Accounts: alice/wonderland, bob/builder";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // A log that cannot be written, on the same full disk as the database perhaps, is no reason to panic.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false).init();
     let outcome = match Options::from_arguments() {
         Ok(Some(options)) => serve(options).await,
         Ok(None) => {
@@ -36,7 +37,8 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("demo: {message}");
+            // In one line, whatever the options held.
+            eprintln!("demo: {}", message.replace(char::is_control, " "));
             ExitCode::from(2)
         }
     }
@@ -85,7 +87,7 @@ async fn serve(options: Options) -> Result<(), String> {
         .map_err(|error| format!("cannot serve: {error}"))
 }
 
-/// An error and what is behind it, in one line.
+/// An error and what is behind it.
 fn with_sources(error: &session_kit::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -94,7 +96,7 @@ fn with_sources(error: &session_kit::Error) -> String {
         line.push_str(&cause.to_string());
         source = cause.source();
     }
-    line.replace(['\r', '\n'], " ")
+    line
 }
 
 /// Ends with the first SIGINT or SIGTERM; requests under way are served to their end.

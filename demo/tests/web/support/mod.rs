@@ -1,0 +1,9 @@
+//! The two sides of every test: a server that runs, and browsers that visit it.
+
+mod browser;
+mod page;
+mod server;
+
+pub(crate) use browser::Browser;
+pub(crate) use page::{Home, between};
+pub(crate) use server::{PATIENCE, Server, Workplace};

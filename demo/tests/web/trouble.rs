@@ -1,0 +1,125 @@
+//! A store in trouble: typed answers, nothing lost, and on as before once it is over.
+
+use tokio::process::Command;
+
+use crate::support::{Browser, Home, Server, Workplace};
+
+#[tokio::test]
+async fn health_tells_a_store_that_works_from_one_that_does_not() {
+    let server = Server::on_sqlite().await;
+    let browser = Browser::new(&server);
+    let answer = browser.get("/healthz").await;
+    assert_eq!((answer.status, answer.set_cookie()), (200, None));
+    server.database().execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    assert_eq!(browser.get("/healthz").await.status, 503);
+    server.database().execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    assert_eq!(browser.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_missing_table_is_a_page_and_takes_no_cookie_away() {
+    let server = Server::on_sqlite().await;
+    let browser = Browser::of(&server, "alice").await;
+    let token = browser.token();
+    server.database().execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    for answer in [
+        browser.get("/").await,
+        browser.get("/sessions").await,
+        browser.post("/sign-out").await,
+        Browser::new(&server).get("/").await,
+    ] {
+        assert_eq!((answer.status, answer.set_cookie()), (500, None));
+        assert!(answer.body.contains("Something went wrong"), "{}", answer.body);
+    }
+    server.database().execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    assert_eq!(browser.token(), token);
+    assert_eq!(browser.home().await.user.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_a_page_and_stays_as_it_is() {
+    for damage in [
+        "meta = x'00'",
+        "meta = x''",
+        "meta = CAST(x'63' || substr(meta, 2) AS BLOB)",
+        "data = CAST('{\"views\":' AS BLOB)",
+        "data = CAST('{\"views\":1,\"views\":2}' AS BLOB)",
+        "data = CAST('{\"views\":\"many\"}' AS BLOB)",
+        "data = CAST('{\"views\":-1}' AS BLOB)",
+        "data = 'text'",
+        "revision = -1",
+        "principal = x'ff'",
+        "deadline = 'tomorrow'",
+    ] {
+        let server = Server::on_sqlite().await;
+        let (alice, bob) = (Browser::of(&server, "alice").await, Browser::of(&server, "bob").await);
+        let database = server.database();
+        let changed =
+            database.execute(&format!("UPDATE sessions SET {damage} WHERE principal = 'alice'"), []);
+        assert_eq!(changed.unwrap(), 1);
+        let id = base64_id(&alice.token().unwrap());
+        let row = || -> Vec<rusqlite::types::Value> {
+            let columns = |row: &rusqlite::Row<'_>| (0..8).map(|column| row.get(column)).collect();
+            database.query_row("SELECT * FROM sessions WHERE id = ?1", [&id], columns).unwrap()
+        };
+        let before = row();
+        let page = alice.get("/").await;
+        assert_eq!((page.status, page.set_cookie()), (500, None), "{damage}: {}", page.body);
+        assert!(page.body.contains("Something went wrong"), "{damage}: {}", page.body);
+        assert_eq!(alice.get("/api/views").await.status, 500, "{damage}");
+        assert_eq!(alice.post("/api/views").await.status, 500, "{damage}");
+        assert_eq!(row(), before, "{damage}");
+        assert_eq!(bob.home().await.user.as_deref(), Some("bob"), "{damage}");
+        assert_eq!(Browser::new(&server).home().await, Home::of_nobody(1), "{damage}");
+        let log = server.log();
+        assert!(log.contains(" WARN ") || log.contains(" ERROR "), "{damage}: {log}");
+        assert!(!log.contains("many"), "values stay out of the log: {log}");
+    }
+}
+
+fn base64_id(token: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&token[..22]).unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_page_and_loses_nothing() {
+    let workplace = Workplace::new();
+    // Writing past the limit is an error instead of the process's end.
+    let ignoring = "trap '' XFSZ; exec \"$0\" \"$@\"";
+    let options = ["-c", ignoring, env!("CARGO_BIN_EXE_demo"), "--listen", "127.0.0.1:0"];
+    let command = workplace.program("/bin/sh", &options);
+    let server = workplace.serve(command).await;
+    let browser = Browser::of(&server, "alice").await;
+    browser.home().await;
+    let token = browser.token();
+
+    limit_files(&server, "0").await;
+    for answer in [
+        browser.get("/").await,
+        browser.post("/sign-out").await,
+        browser.try_password("alice", "wonderland").await,
+        Browser::new(&server).get("/").await,
+    ] {
+        assert_eq!((answer.status, answer.set_cookie()), (503, None), "{}", answer.body);
+        assert!(answer.body.contains("Back in a moment"), "{}", answer.body);
+    }
+    assert_eq!(browser.post("/api/views").await.status, 503);
+    assert_eq!(browser.views().await, 1, "reading goes on");
+    assert_eq!(browser.sessions().await.len(), 1);
+
+    limit_files(&server, "unlimited").await;
+    assert_eq!(browser.token(), token);
+    assert_eq!(browser.home().await, Home::of("alice", 2));
+    assert_eq!(Browser::new(&server).home().await, Home::of_nobody(1));
+    let server = server.kill_and_restart().await;
+    assert_eq!(browser.at(&server).home().await, Home::of("alice", 3));
+}
+
+/// Limits how long the files may get that the server writes, from now on.
+async fn limit_files(server: &Server, bytes: &str) {
+    let limit = format!("--fsize={bytes}:");
+    let status =
+        Command::new("prlimit").args(["--pid", &server.process_id(), &limit]).status().await.unwrap();
+    assert!(status.success());
+}
