@@ -53,7 +53,8 @@ impl Work {
     fn wants_update(&self, base: &Base) -> Result<bool> {
         Ok(!self.attempts.revisions.is_empty()
             || self.intent.rotates()
-            || !self.document.same_values(&base.document)?)
+            // Values that nobody changed are not looked at: they may be damaged.
+            || (!self.changes.is_empty() && !self.document.same_values(&base.document)?))
     }
 
     /// Whether there is anything that a commit would send to the store.
