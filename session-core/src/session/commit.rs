@@ -176,10 +176,14 @@ impl<'a> Update<'a> {
             if self.has_landed(&current, &meta)? {
                 return Ok(self.done(&base, current, meta));
             }
-            // What they expected is gone for good: they cannot land any more.
-            self.work.attempts.revisions.clear();
+            // Where the session has as many writes already, what they expect is gone for good. A later
+            // attempt of an earlier commit may still arrive.
+            self.work.attempts.revisions.retain(|tried| tried.sequence() > current.revision.sequence());
             let current = self.wait_turn(&base, current).await?;
             let meta = Meta::decode(&current.meta)?;
+            if self.has_landed(&current, &meta)? {
+                return Ok(self.done(&base, current, meta));
+            }
             refuse_if_stale(&opened, &meta)?;
             base = Base::new(opened.token.clone(), current, meta);
             document = replay(&mut self.work.changes, &opened.document, &base.document)?;
