@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use session_core::{Committed, ErrorKind, Operation, Session};
 
@@ -13,6 +14,11 @@ use crate::site::{Site, Step, add_one, cleared, id, refused, token, unchanged};
 
 pub(super) const CASES: &[Case] = &[
     case!("concurrency", update_50_parallel_is_50, "update is exact under any number of parallel requests"),
+    case!(
+        "concurrency",
+        writers_of_one_process_queue,
+        "after its first conflict a commit waits for its turn, so that hardly any loses twice",
+    ),
     case!(
         "concurrency",
         update_by_several_processes_is_exact,
@@ -66,6 +72,24 @@ async fn update_50_parallel_is_50(ctx: Context) -> CaseResult {
 fn counting(site: &Site, current: &str) -> Racer<()> {
     let (site, current) = (site.clone(), current.to_owned());
     racer(async move { site.count(&current).await })
+}
+
+async fn writers_of_one_process_queue(ctx: Context) -> CaseResult {
+    let site = Site::new(&ctx)?;
+    let current = site.visit().await?;
+    // On a store that takes its time those who do not wait meet again and again.
+    site.spy.before_each(Operation::Update, || tokio::time::sleep(Duration::from_millis(2)));
+    let mut racers = Vec::new();
+    for _ in 0..50 {
+        let session = site.open(&current).await?;
+        add_one(&session)?;
+        racers.push(racer(async move { unchanged(session.commit().await?) }));
+    }
+    site.spy.calls();
+    race(racers).await?;
+    let attempts = site.spy.calls().update;
+    check::ensure(attempts <= 110, format!("{attempts} attempts of 50 writers"))?;
+    check::equal(site.n(&current).await?, 50, "the value after 50 parallel commits")
 }
 
 async fn update_by_several_processes_is_exact(ctx: Context) -> CaseResult {
