@@ -11,6 +11,8 @@ mod harness;
 mod race;
 mod recorder;
 mod run;
+mod site;
+mod spy;
 mod summary;
 
 pub use harness::{Damage, Harness, Promises};
