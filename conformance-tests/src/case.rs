@@ -55,6 +55,8 @@ pub(crate) enum Need {
     Removal,
     /// `data` of 1 MiB.
     Mebibyte,
+    /// The harness can damage a record.
+    Damage,
 }
 
 impl Need {
@@ -64,6 +66,7 @@ impl Need {
             Self::Purge => promises.purge,
             Self::Removal => promises.purge && !promises.native_expiry,
             Self::Mebibyte => promises.max_payload.is_none_or(|bytes| bytes >= 1 << 20),
+            Self::Damage => promises.damage,
         }
     }
 
@@ -73,6 +76,7 @@ impl Need {
             Self::Purge => "the driver has no purge_expired",
             Self::Removal => "purge_expired removes nothing by itself",
             Self::Mebibyte => "the driver does not take 1 MiB",
+            Self::Damage => "the harness cannot damage records",
         }
     }
 }

@@ -121,7 +121,15 @@ impl Context {
     pub(crate) fn rounds(&self, full: usize) -> usize {
         match self.shared.effort {
             Effort::Full => full,
-            Effort::Brief => full.min(12),
+            Effort::Brief => (full / 10).clamp(3, 25),
+        }
+    }
+
+    /// `full` sessions, or as many as the effort allows: what fills pages.
+    pub(crate) fn sessions(&self, full: usize) -> usize {
+        match self.shared.effort {
+            Effort::Full => full,
+            Effort::Brief => full / 4,
         }
     }
 
@@ -130,12 +138,13 @@ impl Context {
         SessionId::from_bytes(self.rng().random())
     }
 
-    /// A record without principal that lives for an hour of at most a day.
+    /// A record without principal that lives for an hour of at most a day. Its contents are plain text, so
+    /// that a driver that spoils bytes fails the cases about bytes and no others.
     pub(crate) fn record(&self) -> Record {
         let (mut rng, now) = (self.rng(), self.now());
         let (expires_at, deadline) = (now.saturating_add(HOUR), now.saturating_add(DAY));
-        let mut bytes = |len| -> Vec<u8> { (0..len).map(|_| rng.random()).collect() };
-        let (meta, data) = (bytes(24), bytes(64));
+        let meta = format!("meta-{:032x}", rng.random::<u128>());
+        let data = format!("data-{:032x}{:032x}", rng.random::<u128>(), rng.random::<u128>());
         Record::new(Revision::first(self.rng().random()), now, expires_at, deadline)
             .with_meta(meta)
             .with_data(data)

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod broken;
 mod case;
 mod cases;
 mod check;
@@ -10,6 +11,8 @@ mod harness;
 mod race;
 mod recorder;
 mod run;
+mod site;
+mod spy;
 mod summary;
 
 pub use harness::{Damage, Harness, Promises};

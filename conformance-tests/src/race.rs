@@ -52,6 +52,14 @@ pub(crate) async fn race_two<A: Send + 'static, B: Send + 'static>(
     Ok((a?, b?))
 }
 
+/// Lets a racer start a little later than the others: with 0 to 3 steps over the rounds, either comes first,
+/// and either meets the other half-way.
+pub(crate) async fn hesitate(steps: usize) {
+    for _ in 0..steps {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Waiters spin instead of sleeping: woken sleepers start one after the other, and nothing would meet.
 #[derive(Clone)]
 struct StartLine {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use session_core::{Revision, Timestamp};
+use session_core::{Record, Revision, SessionId, Timestamp};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
 use crate::context::{Context, DAY, HOUR, MINUTE};
-use crate::race::race_two;
+use crate::race::{hesitate, race_two};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -101,7 +101,7 @@ async fn touch_never_passes_deadline(ctx: Context) -> CaseResult {
 }
 
 async fn touch_races_update(ctx: Context) -> CaseResult {
-    for _ in 0..ctx.rounds(300) {
+    for round in 0..ctx.rounds(300) {
         let record = ctx.record();
         let id = ctx.create(&record).await?;
         let now = ctx.now().saturating_add(MINUTE);
@@ -111,6 +111,7 @@ async fn touch_races_update(ctx: Context) -> CaseResult {
         let (toucher, updater, wanted) = (ctx.backend(), ctx.backend(), updated.clone());
         let (touched, outcome) =
             race_two(async move { Ok(toucher.touch(id, touched_until, now).await?) }, async move {
+                hesitate(round % 4).await;
                 Ok(updater.update(id, record.revision, wanted, now).await?)
             })
             .await?;
@@ -157,7 +158,7 @@ async fn expired_invisible_in_every_verb_before_purge(ctx: Context) -> CaseResul
     dead_in_every_verb(&ctx, &record, Timestamp::MAX).await
 }
 
-async fn dead_in_every_verb(ctx: &Context, record: &session_core::Record, now: Timestamp) -> CaseResult {
+async fn dead_in_every_verb(ctx: &Context, record: &Record, now: Timestamp) -> CaseResult {
     let backend = ctx.backend();
     let (loaded, created, updated, conflicted) = (
         ctx.create(record).await?,
@@ -205,7 +206,7 @@ async fn born_expired_never_immortal(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-async fn never_seen(ctx: &Context, id: session_core::SessionId, what: &str) -> CaseResult {
+async fn never_seen(ctx: &Context, id: SessionId, what: &str) -> CaseResult {
     for now in [ctx.now(), ctx.now().saturating_add(HOUR), Timestamp::MAX] {
         check::missing(ctx.backend().load(id, now).await?, what)?;
     }

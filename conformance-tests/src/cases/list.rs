@@ -28,7 +28,7 @@ pub(super) async fn list_all(
     principal: Option<&str>,
     limit: usize,
 ) -> CaseResult<Vec<(SessionId, Record)>> {
-    const PAGES: usize = 10_000;
+    const PAGES: usize = 1500;
     let principal = principal.map(Principal::new).transpose()?;
     let (mut sessions, mut after) = (Vec::<(SessionId, Record)>::new(), None);
     for _ in 0..PAGES {
@@ -125,12 +125,13 @@ async fn cursor_resume_and_invalid(ctx: Context) -> CaseResult {
         }
         let mut after = page.next;
         let mut rest = Vec::new();
-        while let Some(cursor) = after {
+        for _ in 0..100 {
+            let Some(cursor) = after.take() else { break };
             let page = backend.list(principal, Some(cursor), 4, now).await?;
             rest.extend(page.sessions.into_iter().map(|(id, _)| id));
-            check::ensure(rest.len() <= sessions.len(), "the list goes round in circles")?;
             after = page.next;
         }
+        check::ensure(after.is_none(), "the list has no end after 100 pages")?;
         let expected: Vec<_> = sessions[seen..].iter().map(|(id, _)| *id).collect();
         check::equal(rest, expected, "the pages behind the first")?;
         for (id, _) in &sessions[seen..] {

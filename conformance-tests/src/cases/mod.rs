@@ -10,12 +10,13 @@ mod payload;
 mod principal;
 mod purge;
 mod resurrection;
+mod sessions;
 
 use crate::case::Case;
 
 /// Every case, of backends and of whatever stands on them.
 pub(crate) fn all() -> Vec<Case> {
-    backend()
+    [backend(), sessions::all()].concat()
 }
 
 /// The cases that look at one backend through its own verbs: those that broken backends must fail.

@@ -1,12 +1,16 @@
 //! Group B: nothing is written over, and nothing comes back from the dead.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use bytes::Bytes;
-use session_core::{CreateOutcome, DeleteOutcome, Principal, Record, UpdateOutcome};
+use session_core::{CreateOutcome, DeleteOutcome, Principal, Record, Revision, SessionId, UpdateOutcome};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult, Failure};
 use crate::context::{Context, HOUR, MINUTE};
-use crate::race::{race, race_two, racer};
+use crate::race::{hesitate, race, race_two, racer};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -77,7 +81,7 @@ async fn create_over_expired_unpurged(ctx: Context) -> CaseResult {
     for (when, millis) in late {
         let old = ctx.record_of("alice")?;
         let id = ctx.create(&old).await?;
-        ctx.clock().set(old.expires_at.saturating_add(std::time::Duration::from_millis(millis)));
+        ctx.clock().set(old.expires_at.saturating_add(Duration::from_millis(millis)));
         let mut new = ctx.record().with_meta(Bytes::new());
         new.deadline = new.expires_at;
         check::created(backend.create(id, new.clone(), ctx.now()).await?)?;
@@ -97,7 +101,7 @@ async fn two_creates_over_one_expired_row(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-async fn creates_have_one_winner(ctx: &Context, id: session_core::SessionId, racers: usize) -> CaseResult {
+async fn creates_have_one_winner(ctx: &Context, id: SessionId, racers: usize) -> CaseResult {
     let records: Vec<_> = (0..racers).map(|_| ctx.record()).collect();
     let create = |record: &Record| {
         let (ctx, record) = (ctx.clone(), record.clone());
@@ -180,12 +184,15 @@ async fn touch_dead_is_false(ctx: Context) -> CaseResult {
 }
 
 async fn delete_races_update_never_revives(ctx: Context) -> CaseResult {
-    for _ in 0..ctx.rounds(1000) {
+    for round in 0..ctx.rounds(1000) {
         let record = ctx.record();
         let id = ctx.create(&record).await?;
         let (deleter, updater, next) = (ctx.clone(), ctx.clone(), ctx.successor(&record));
         let (deleted, outcome) = race_two(
-            async move { Ok(deleter.backend().delete(id, None, deleter.now()).await?) },
+            async move {
+                hesitate(round % 4).await;
+                Ok(deleter.backend().delete(id, None, deleter.now()).await?)
+            },
             async move { Ok(updater.backend().update(id, record.revision, next, updater.now()).await?) },
         )
         .await?;
@@ -198,12 +205,15 @@ async fn delete_races_update_never_revives(ctx: Context) -> CaseResult {
 }
 
 async fn delete_races_touch_never_revives(ctx: Context) -> CaseResult {
-    for _ in 0..ctx.rounds(1000) {
+    for round in 0..ctx.rounds(1000) {
         let record = ctx.record();
         let id = ctx.create(&record).await?;
         let (deleter, toucher) = (ctx.clone(), ctx.clone());
         let (deleted, _) = race_two(
-            async move { Ok(deleter.backend().delete(id, None, deleter.now()).await?) },
+            async move {
+                hesitate(round % 4).await;
+                Ok(deleter.backend().delete(id, None, deleter.now()).await?)
+            },
             async move { Ok(toucher.backend().touch(id, record.deadline, toucher.now()).await?) },
         )
         .await?;
@@ -227,9 +237,16 @@ async fn purge_races_update_never_revives(ctx: Context) -> CaseResult {
         let mut next = ctx.successor(&record);
         next.expires_at = now.saturating_add(MINUTE);
         let wanted = next.clone();
-        let (_, outcome) = race_two(async move { Ok(purger.purge_expired(now, 100).await?) }, async move {
-            Ok(updater.update(id, record.revision, wanted, updater_now).await?)
-        })
+        let (_, outcome) = race_two(
+            async move {
+                hesitate(round / 2 % 4).await;
+                Ok(purger.purge_expired(now, 100).await?)
+            },
+            async move {
+                hesitate(round / 2 % 3).await;
+                Ok(updater.update(id, record.revision, wanted, updater_now).await?)
+            },
+        )
         .await?;
         match outcome {
             UpdateOutcome::Updated if behind => {
@@ -246,41 +263,79 @@ async fn purge_races_update_never_revives(ctx: Context) -> CaseResult {
 }
 
 async fn partial_record_never_visible(ctx: Context) -> CaseResult {
+    const READERS: usize = 3;
     let id = ctx.create(&uniform(&ctx, 0)?).await?;
-    let updates = ctx.rounds(200);
+    // Nobody stops before all have done their part: a side that is not scheduled misses nothing.
+    let missing = Arc::new(AtomicUsize::new(READERS + 1));
     let writer = {
-        let ctx = ctx.clone();
+        let (ctx, part) = (ctx.clone(), Part::of(&missing));
         racer(async move {
             let mut record = uniform(&ctx, 0)?;
-            for number in 1..=updates {
+            let mut number = 0;
+            while part.goes_on(number, ctx.rounds(500)) {
+                number += 1;
                 let mut next = uniform(&ctx, number)?;
                 next.revision = record.revision.next(0);
                 check::updated(ctx.backend().update(id, record.revision, next.clone(), ctx.now()).await?)?;
                 record = next;
+                hesitate(2).await;
             }
             Ok(())
         })
     };
     let reader = |_| {
-        let ctx = ctx.clone();
+        let (ctx, part) = (ctx.clone(), Part::of(&missing));
         racer(async move {
-            let stale = uniform(&ctx, 0)?.revision.next(99);
-            for _ in 0..updates {
-                let loaded = ctx.backend().load(id, ctx.now()).await?;
-                is_uniform(&loaded.ok_or_else(|| Failure::new("the record was missing for a moment"))?)?;
-                let outcome = ctx.backend().update(id, stale, uniform(&ctx, 0)?, ctx.now()).await?;
-                let UpdateOutcome::Conflict(current) = outcome else {
-                    return Err(Failure::new(format!("update: expected Conflict, got {outcome:?}")));
-                };
-                is_uniform(&current)?;
-                // Readers must not finish while the writer has not begun.
-                tokio::task::yield_now().await;
+            let mut number = 0;
+            while part.goes_on(number, ctx.rounds(500)) {
+                number += 1;
+                reads_uniform(&ctx, id).await?;
+                hesitate(1).await;
             }
             Ok(())
         })
     };
-    race((0..3).map(reader).chain([writer]).collect()).await?;
+    race((0..READERS).map(reader).chain([writer]).collect()).await?;
     Ok(())
+}
+
+/// One racer's part of a work that ends when all have done theirs, or one of them has failed.
+struct Part {
+    missing: Arc<AtomicUsize>,
+    done: AtomicBool,
+}
+
+impl Part {
+    fn of(missing: &Arc<AtomicUsize>) -> Self {
+        Self { missing: missing.clone(), done: AtomicBool::new(false) }
+    }
+
+    fn goes_on(&self, rounds: usize, enough: usize) -> bool {
+        if rounds == enough && !self.done.swap(true, Ordering::SeqCst) {
+            let one_less = |missing: usize| missing.checked_sub(1);
+            let _ = self.missing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        }
+        self.missing.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.done.load(Ordering::SeqCst) {
+            // It has failed: nobody needs to go on.
+            self.missing.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+async fn reads_uniform(ctx: &Context, id: SessionId) -> CaseResult {
+    let loaded = ctx.backend().load(id, ctx.now()).await?;
+    is_uniform(&loaded.ok_or_else(|| Failure::new("the record was missing for a moment"))?)?;
+    let never = uniform(ctx, 0)?;
+    match ctx.backend().update(id, never.revision.next(99), never, ctx.now()).await? {
+        UpdateOutcome::Conflict(current) => is_uniform(&current),
+        other => Err(Failure::new(format!("update: expected Conflict, got {other:?}"))),
+    }
 }
 
 /// A record whose every field tells the same number.
@@ -288,11 +343,11 @@ fn uniform(ctx: &Context, number: usize) -> CaseResult<Record> {
     let name = format!("number {number}");
     let mut record =
         ctx.record_of(&name)?.with_meta(name.clone()).with_data(name.repeat(number % 7 * 100 + 1));
-    let shift = std::time::Duration::from_secs(number as u64);
+    let shift = Duration::from_secs(number as u64);
     record.touched_at = record.touched_at.saturating_add(shift);
     record.expires_at = record.touched_at.saturating_add(HOUR);
     record.deadline = record.touched_at.saturating_add(2 * HOUR);
-    record.revision = session_core::Revision::first(0);
+    record.revision = Revision::first(0);
     Ok(record)
 }
 

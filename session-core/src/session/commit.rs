@@ -53,7 +53,8 @@ impl Work {
     fn wants_update(&self, base: &Base) -> Result<bool> {
         Ok(!self.attempts.revisions.is_empty()
             || self.intent.rotates()
-            || !self.document.same_values(&base.document)?)
+            // Values that nobody changed are not looked at: they may be damaged.
+            || (!self.changes.is_empty() && !self.document.same_values(&base.document)?))
     }
 
     /// Whether there is anything that a commit would send to the store.
@@ -172,13 +173,20 @@ impl<'a> Update<'a> {
                 Err(error) => return self.look_after(error, &base).await,
             };
             let meta = Meta::decode(&current.meta)?;
+            // This one is answered, and can only have landed if a client below the driver sent it twice.
+            let tried = self.work.attempts.revisions.pop();
+            let landed = tried.is_some_and(|tried| meta.landed(current.revision, tried) == Landed::Yes);
+            if landed || self.has_landed(&current, &meta)? {
+                return Ok(self.done(&base, current, meta));
+            }
+            // Where the session has as many writes already, what they expect is gone for good. A later
+            // attempt of an earlier commit may still arrive.
+            self.work.attempts.revisions.retain(|tried| tried.sequence() > current.revision.sequence());
+            let current = self.wait_turn(&base, current).await?;
+            let meta = Meta::decode(&current.meta)?;
             if self.has_landed(&current, &meta)? {
                 return Ok(self.done(&base, current, meta));
             }
-            // What they expected is gone for good: they cannot land any more.
-            self.work.attempts.revisions.clear();
-            let current = self.wait_turn(&base, current).await?;
-            let meta = Meta::decode(&current.meta)?;
             refuse_if_stale(&opened, &meta)?;
             base = Base::new(opened.token.clone(), current, meta);
             document = replay(&mut self.work.changes, &opened.document, &base.document)?;

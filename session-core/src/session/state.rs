@@ -244,7 +244,11 @@ impl State {
                 return Err(Error::describe(ErrorKind::Internal, "an earlier commit panicked"));
             }
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::Committing);
+        let phase = match std::mem::replace(&mut self.phase, Phase::Committing) {
+            // Whether it still is, this commit finds out.
+            Phase::Undecided => Phase::Open,
+            phase => phase,
+        };
         // As one text from here on: what is written, and cheap to copy.
         self.document = Document::from_json(self.document.to_json());
         Ok(Some(Work {

@@ -1,0 +1,35 @@
+//! Sessions through `SessionManager`, over every driver: groups D and T.
+
+mod commit;
+mod concurrency;
+mod damage;
+mod generator;
+mod lifetime;
+mod lost_replies;
+mod privilege;
+mod replay;
+mod revocation;
+mod tokens;
+mod values;
+mod writes;
+
+use crate::case::Case;
+
+/// The cases that look at a driver from above.
+pub(super) fn all() -> Vec<Case> {
+    [
+        tokens::CASES,
+        generator::CASES,
+        privilege::CASES,
+        values::CASES,
+        damage::CASES,
+        writes::CASES,
+        commit::CASES,
+        replay::CASES,
+        concurrency::CASES,
+        lost_replies::CASES,
+        lifetime::CASES,
+        revocation::CASES,
+    ]
+    .concat()
+}
