@@ -1,6 +1,7 @@
 //! What is committed after the handler, by the status of its answer, and what a failed commit looks like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -50,6 +51,27 @@ async fn from_500_on_nothing_is_committed() {
         let session = site.session(&cookie).await;
         assert_eq!((session.get("n").unwrap(), session.principal()), (Some(1), None), "{status}");
     }
+}
+
+#[tokio::test]
+async fn from_500_on_nothing_is_even_sent_to_the_store() {
+    let site = Site::new();
+    let cookie = site.visitor().await;
+    site.clock.advance(Duration::from_secs(3600));
+    site.store.take_calls();
+    count_with(&site, &cookie, 500).await;
+    assert_eq!(site.store.take_calls(), [Operation::Load], "not even the due touch");
+
+    // The handler has tried, and answers with its failure: nobody tries again behind its back.
+    site.store.break_down(Operation::Update, ErrorKind::Unavailable);
+    let commits = async |session: Session| -> Result<()> {
+        count(session.clone()).await?;
+        session.commit().await.map(drop)
+    };
+    let answer = site.visit(&cookie, commits).await;
+    assert_eq!((answer.status, answer.set_cookie(), answer.error()), (503, None, None));
+    let calls = site.store.take_calls();
+    assert_eq!(calls.iter().filter(|call| **call == Operation::Update).count(), 1, "{calls:?}");
 }
 
 #[tokio::test]
@@ -230,7 +252,7 @@ async fn a_session_over_its_limit_is_413_and_stays_as_it_was() {
 async fn a_touch_that_fails_fails_nobody() {
     let site = Site::new();
     let cookie = site.visitor().await;
-    site.clock.advance(std::time::Duration::from_secs(3600));
+    site.clock.advance(Duration::from_secs(3600));
     site.store.break_down(Operation::Touch, ErrorKind::Unavailable);
     site.store.take_calls();
     let answer = site.visit(&cookie, read).await;
