@@ -206,7 +206,7 @@ impl Session {
         Ok(state.remove(path)?.is_some())
     }
 
-    /// Removes the value at `key` and returns it.
+    /// Removes the value at `key` and returns it. Two parallel requests may both take the same one.
     ///
     /// # Errors
     ///
@@ -224,7 +224,8 @@ impl Session {
         }
     }
 
-    /// Removes every value, those that parallel requests insert before this one's commit included.
+    /// Removes every value, those that parallel requests insert before this one's commit included; where
+    /// there was none to remove when the session was opened, nothing is written.
     ///
     /// # Errors
     ///
@@ -376,7 +377,7 @@ impl Session {
     /// Those of [`SessionManager::open`]; then nothing has changed.
     pub async fn reload(&self) -> Result<()> {
         let _turn = self.shared.turn.lock().await;
-        let token = self.state().base().map(|base| base.token.clone());
+        let token = self.state().token().cloned();
         let origin = match token {
             Some(token) => self.shared.manager.find(token).await?,
             None => self.state().origin().clone(),

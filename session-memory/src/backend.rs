@@ -22,6 +22,8 @@ pub struct MemoryBackend {
     capacity: usize,
     len: AtomicUsize,
     evicted: AtomicU64,
+    /// Held by whoever evicts: two at once would each evict for the other's newcomer too.
+    eviction: Mutex<()>,
 }
 
 const SHARDS: usize = 256;
@@ -41,6 +43,7 @@ impl MemoryBackend {
             capacity: config.capacity.map_or(usize::MAX, Into::into),
             len: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
+            eviction: Mutex::default(),
         }
     }
 
@@ -68,6 +71,10 @@ impl MemoryBackend {
 
     /// Evicts what expires next until the store is within its capacity; never `newcomer`.
     fn make_room(&self, newcomer: SessionId, now: Timestamp) {
+        if self.len() <= self.capacity {
+            return;
+        }
+        let _alone = self.eviction.lock().unwrap_or_else(PoisonError::into_inner);
         while self.len() > self.capacity {
             let next = self.shards.iter().filter_map(|shard| lock(shard).next_to_expire(newcomer)).min();
             let Some((expires_at, id)) = next else { return };

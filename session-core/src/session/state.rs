@@ -131,6 +131,11 @@ impl State {
         }
     }
 
+    /// The token to open again by; also that of a session whose end was never committed.
+    pub(crate) fn token(&self) -> Option<&SessionToken> {
+        self.base().or(self.ending.as_ref()).map(|base| &base.token)
+    }
+
     pub(crate) fn principal(&self) -> Option<&Principal> {
         self.intent.sign_in.as_ref().or_else(|| self.base()?.record.principal.as_ref())
     }

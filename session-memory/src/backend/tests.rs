@@ -74,3 +74,31 @@ async fn a_poisoned_lock_loses_nothing() {
     assert!(panicked.is_err());
     assert_eq!(sessions.load(id(1), at(0)).await.unwrap(), Some(record(10)));
 }
+
+#[test]
+fn parallel_creates_evict_no_more_than_they_must() {
+    const CAPACITY: usize = 8;
+    const THREADS: usize = 8;
+    const EACH: usize = 500;
+    let capacity = NonZeroUsize::new(CAPACITY).unwrap();
+    let sessions = MemoryBackend::with_config(MemoryConfig::new().with_capacity(capacity));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let sessions = &sessions;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for number in 0..EACH {
+                    let mut bytes = [thread as u8; 16];
+                    bytes[..8].copy_from_slice(&number.to_le_bytes());
+                    let (id, now) = (SessionId::from_bytes(bytes), at(0));
+                    let outcome = runtime.block_on(sessions.create(id, record(100), now)).unwrap();
+                    assert_eq!(outcome, CreateOutcome::Created);
+                    // Full once, it stays full.
+                    assert!(number < CAPACITY || sessions.len() >= CAPACITY);
+                }
+            });
+        }
+    });
+    let evicted = (THREADS * EACH - CAPACITY) as u64;
+    assert_eq!((sessions.len(), sessions.evicted()), (CAPACITY, evicted));
+}

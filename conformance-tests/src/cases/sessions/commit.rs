@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use session_core::{ErrorKind, Operation};
+use session_core::{ErrorKind, Operation, Session};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
 use crate::context::Context;
-use crate::site::{Site, add_one, cleared, id, refused, token, unchanged};
+use crate::site::{Site, Step, add_one, cleared, id, refused, token, unchanged};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -99,7 +99,20 @@ async fn reload_sees_what_others_stored(ctx: Context) -> CaseResult {
     refused(session.reload().await, ErrorKind::Unavailable, "reload on a store that fails")?;
     unchanged(session.commit().await?)?;
     check::equal(site.open(&current).await?.get("mine")?, Some(1), "what was there before reload failed")?;
+    // An end that was not committed is dropped too.
+    let ends: [Step; 3] = [Session::destroy, Session::sign_out, |session| session.sign_in("bob")];
+    let current = site.member("alice").await?;
+    for end in ends {
+        let session = site.open(&current).await?;
+        end(&session)?;
+        session.reload().await?;
+        check::equal(session.id(), Some(id(&current)?), "the id after an end that was not committed")?;
+        add_one(&session)?;
+        unchanged(session.commit().await?)?;
+    }
+    check::equal(site.n(&current).await?, 3, "the value after ends that were not committed")?;
     // Nor does it bring anything back.
+    let session = site.open(&current).await?;
     site.manager.revoke(id(&current)?).await?;
     session.reload().await?;
     check::ensure(session.is_new() && session.id().is_none(), "a revoked session after reload")?;
