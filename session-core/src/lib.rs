@@ -31,7 +31,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use durability::Durability;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use id::{InvalidSessionId, SessionId};
-pub use id_generator::{IdGenerator, RandomIds};
+pub use id_generator::{IdGenerator, RandomIds, Sha512Ids};
 pub use info::SessionInfo;
 pub use lifetime::{CookieLifetime, Lifetime};
 pub use manager::SessionManager;
