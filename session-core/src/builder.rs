@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::contention::Contention;
 use crate::manager::{Inner, Settings};
 use crate::store::Store;
 use crate::{
-    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Lifetime, RandomIds, Result, SessionBackend,
-    SessionManager, SystemClock,
+    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, RandomIds, Result,
+    SessionBackend, SessionManager, SystemClock,
 };
 
 /// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
@@ -19,6 +21,7 @@ pub struct SessionManagerBuilder {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     store_timeout: Duration,
+    janitor: Option<Janitor>,
     settings: Settings,
 }
 
@@ -31,6 +34,7 @@ impl SessionManagerBuilder {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             store_timeout: Duration::from_secs(5),
+            janitor: None,
             settings: Settings {
                 lifetime: Lifetime::default(),
                 grace: Duration::from_secs(30),
@@ -104,13 +108,20 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// The manager.
+    /// Sweeps expired sessions in a task of its own, for as long as a clone of the manager lives.
+    /// Default: none here; session-kit sets one.
+    pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
+        self.janitor = janitor.into();
+        self
+    }
+
+    /// The manager. With a janitor it must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) for a setting out of its range.
+    /// [`Config`](ErrorKind::Config) for a setting out of its range, or a janitor outside a runtime.
     pub fn build(self) -> Result<SessionManager> {
-        let Self { backend, clock, ids, store_timeout, settings } = self;
+        let Self { backend, clock, ids, store_timeout, janitor, settings } = self;
         settings.lifetime.validate()?;
         if settings.grace > MAX_GRACE {
             return Err(Error::describe(ErrorKind::Config, "grace is at most 5 minutes"));
@@ -118,12 +129,22 @@ impl SessionManagerBuilder {
         if store_timeout.is_zero() {
             return Err(Error::describe(ErrorKind::Config, "store_timeout is zero"));
         }
-        Ok(SessionManager::from_inner(Inner {
+        let runtime = match &janitor {
+            Some(_) => Some(Handle::try_current().map_err(|error| {
+                Error::new(ErrorKind::Config, error).with_detail("a janitor needs a tokio runtime")
+            })?),
+            None => None,
+        };
+        let inner = Arc::new(Inner {
             store: Store::new(backend, store_timeout),
             clock,
             ids,
             contention: Contention::new(),
             settings,
-        }))
+        });
+        if let (Some(janitor), Some(runtime)) = (janitor, runtime) {
+            runtime.spawn(janitor.run(Arc::downgrade(&inner)));
+        }
+        Ok(SessionManager::from_shared(inner))
     }
 }

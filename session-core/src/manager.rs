@@ -54,8 +54,8 @@ impl SessionManager {
         SessionManagerBuilder::new(Arc::new(backend))
     }
 
-    pub(crate) fn from_inner(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(crate) fn from_shared(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
     /// Opens the session that `token` is for.
@@ -123,7 +123,7 @@ impl SessionManager {
         current: Option<SessionId>,
     ) -> Result<Vec<SessionInfo>> {
         let mut sessions = Vec::new();
-        let mut pages = Pages::of(self, principal);
+        let mut pages = Pages::of(self, Some(principal));
         while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 match SessionInfo::new(id, record, current == Some(id)) {
@@ -169,7 +169,7 @@ impl SessionManager {
 
     pub(crate) async fn revoke_all_but(&self, principal: &Principal, kept: Option<SessionId>) -> Result<u64> {
         let mut revoked = 0;
-        let mut pages = Pages::of(self, principal);
+        let mut pages = Pages::of(self, Some(principal));
         while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 if kept != Some(id) && self.revoke_if_of(id, record.revision, principal).await? {
@@ -245,20 +245,20 @@ impl SessionManager {
     }
 }
 
-/// The live sessions of one principal, page by page.
-struct Pages<'a> {
+/// The live sessions of one principal, or all of them, page by page.
+pub(crate) struct Pages<'a> {
     manager: &'a SessionManager,
-    principal: &'a Principal,
+    principal: Option<&'a Principal>,
     /// Where the next page starts; `None` after the last.
     next: Option<Option<Cursor>>,
 }
 
 impl<'a> Pages<'a> {
-    fn of(manager: &'a SessionManager, principal: &'a Principal) -> Self {
+    pub(crate) fn of(manager: &'a SessionManager, principal: Option<&'a Principal>) -> Self {
         Self { manager, principal, next: Some(None) }
     }
 
-    async fn advance(&mut self) -> Result<Option<Vec<(SessionId, Record)>>> {
+    pub(crate) async fn advance(&mut self) -> Result<Option<Vec<(SessionId, Record)>>> {
         let Some(after) = self.next.take() else { return Ok(None) };
         let page = self.manager.store().list(self.principal, after, self.manager.now()).await?;
         self.next = page.next.map(Some);
