@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::contention::Contention;
+use crate::events::Observer;
 use crate::manager::{Inner, Settings};
 use crate::store::Store;
 use crate::{
-    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, RandomIds, Result,
-    SessionBackend, SessionManager, SystemClock,
+    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnReplay, RandomIds, Result,
+    SessionBackend, SessionEvents, SessionManager, SystemClock,
 };
 
 /// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
@@ -22,6 +23,7 @@ pub struct SessionManagerBuilder {
     ids: Arc<dyn IdGenerator>,
     store_timeout: Duration,
     janitor: Option<Janitor>,
+    events: Option<Arc<dyn SessionEvents>>,
     settings: Settings,
 }
 
@@ -35,9 +37,12 @@ impl SessionManagerBuilder {
             ids: Arc::new(RandomIds),
             store_timeout: Duration::from_secs(5),
             janitor: None,
+            events: None,
             settings: Settings {
                 lifetime: Lifetime::default(),
                 grace: Duration::from_secs(30),
+                rotate_every: None,
+                on_replay: OnReplay::Reject,
                 max_record_size: 256 * 1024,
                 max_clock_skew: Duration::from_secs(600),
             },
@@ -72,6 +77,24 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Replaces the token of a signed-in session that is in use this often, gracefully: the old one stays
+    /// valid until the browser has shown the new one, and for `grace` after that. Default: never.
+    ///
+    /// It limits for how long a stolen copy of a cookie is of use, and makes a later use of the copy
+    /// noticeable: see [`on_replay`](Self::on_replay). Cost: one write for each rotation and one more when the
+    /// new token is first presented.
+    pub fn rotate_every(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.settings.rotate_every = interval.into();
+        self
+    }
+
+    /// What to do when a token comes back that was replaced by a periodic rotation long ago. Default:
+    /// [`Reject`](OnReplay::Reject).
+    pub fn on_replay(mut self, policy: OnReplay) -> Self {
+        self.settings.on_replay = policy;
+        self
+    }
+
     /// How long one call of the store may take. Default: 5 seconds.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
@@ -102,6 +125,12 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Who hears what happens to sessions. Default: nobody. Costs a thread.
+    pub fn events(mut self, listener: impl SessionEvents) -> Self {
+        self.events = Some(Arc::new(listener));
+        self
+    }
+
     /// Where tokens come from. Default: [`RandomIds`].
     pub fn ids(mut self, ids: impl IdGenerator) -> Self {
         self.ids = Arc::new(ids);
@@ -121,7 +150,7 @@ impl SessionManagerBuilder {
     ///
     /// [`Config`](ErrorKind::Config) for a setting out of its range, or a janitor outside a runtime.
     pub fn build(self) -> Result<SessionManager> {
-        let Self { backend, clock, ids, store_timeout, janitor, settings } = self;
+        let Self { backend, clock, ids, store_timeout, janitor, events, settings } = self;
         settings.lifetime.validate()?;
         if settings.grace > MAX_GRACE {
             return Err(Error::describe(ErrorKind::Config, "grace is at most 5 minutes"));
@@ -140,6 +169,7 @@ impl SessionManagerBuilder {
             clock,
             ids,
             contention: Contention::new(),
+            observer: events.map_or_else(|| Ok(Observer::default()), Observer::telling)?,
             settings,
         });
         if let (Some(janitor), Some(runtime)) = (janitor, runtime) {

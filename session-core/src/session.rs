@@ -2,6 +2,7 @@
 
 mod commit;
 mod state;
+mod update;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::detached::detached;
-use crate::meta::{Meta, Presented};
+use crate::meta::Meta;
+use crate::secrets::Rotation;
 use crate::values::{AsKey, AsPath, Path, decode, encode};
-use crate::{ErrorKind, Principal, Result, SessionId, SessionInfo, SessionManager, SessionToken};
+use crate::{ErrorKind, Lifetime, Principal, Result, SessionId, SessionInfo, SessionManager, SessionToken};
 
 use state::State;
 pub(crate) use state::{Base, Origin};
@@ -327,7 +329,37 @@ impl Session {
     #[doc(alias = "regenerate")]
     #[doc(alias = "renew")]
     pub fn rotate(&self) -> Result<()> {
-        self.writable()?.rotate();
+        self.writable()?.rotate(Rotation::Privilege);
+        Ok(())
+    }
+
+    /// Replaces the token because time has gone by. The replaced one stays valid until the client has
+    /// shown that it has the new one, and for `grace` after that, so that requests in flight stay signed in.
+    ///
+    /// [`rotate_every`](crate::SessionManagerBuilder::rotate_every) does it by itself. Nothing happens on a
+    /// session that was opened by a replaced token, or while a replaced token that still counts would be
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`].
+    pub fn rotate_gracefully(&self) -> Result<()> {
+        self.writable()?.rotate(Rotation::Periodic);
+        Ok(())
+    }
+
+    /// Gives this session a lifetime of its own: "remember me".
+    ///
+    /// The absolute limit counts from the last sign-in, or from the creation. Where it changes the cookie's
+    /// `Max-Age` the token is replaced as by [`rotate_gracefully`](Self::rotate_gracefully), because a cookie is
+    /// sent with a new token only.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) for a limit out of its range. See also [`Session`].
+    pub fn set_lifetime(&self, lifetime: Lifetime) -> Result<()> {
+        lifetime.validate()?;
+        self.writable()?.set_lifetime(lifetime);
         Ok(())
     }
 
@@ -418,8 +450,7 @@ impl Session {
         let Some(own) = manager.store().load_latest(base.id(), now).await? else {
             return Err(ErrorKind::Gone.into());
         };
-        let presented = Meta::decode(&own.meta)?.classify(base.token.digest(), now, manager.settings().grace);
-        if presented != Presented::Current {
+        if !Meta::decode(&own.meta)?.secrets.may_write(base.digest) {
             return Err(ErrorKind::Stale.into());
         }
         let Some(principal) = own.principal else { return Ok(false) };
@@ -492,14 +523,14 @@ impl Shared {
     fn finish_if_idle(&self) -> Result<bool> {
         let mut state = self.state();
         let Some(work) = state.begin()? else { return Ok(true) };
-        let idle = work.is_idle(self.manager.now());
-        if let Ok(true) = idle {
+        let idle = work.is_idle(self.manager.settings(), self.manager.now());
+        if idle {
             let origin = work.origin.clone();
             state.finish(origin, &Committed::Unchanged);
         } else {
             state.put_back(work);
         }
-        idle
+        Ok(idle)
     }
 
     async fn commit(&self) -> Result<Committed> {

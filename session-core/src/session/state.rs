@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use crate::change::{Change, UpdateFunction, take_flash};
 use crate::meta::Meta;
+use crate::secrets::Rotation;
 use crate::session::Committed;
+use crate::token::SecretDigest;
 use crate::values::{Document, Path};
-use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, SessionToken};
+use crate::{Error, ErrorKind, Lifetime, Principal, Record, Result, Revision, SessionId, SessionToken};
 
 /// Where a session came from when it was opened, or stands after a commit.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(crate) enum Origin {
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) token: SessionToken,
+    /// Of the token's secret: computed once.
+    pub(crate) digest: SecretDigest,
     pub(crate) record: Record,
     pub(crate) meta: Meta,
     pub(crate) document: Document,
@@ -33,7 +37,7 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Arc<Self> {
         let document = Document::from_json(record.data.clone());
-        Arc::new(Self { token, record, meta, document })
+        Arc::new(Self { digest: token.digest(), token, record, meta, document })
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -60,13 +64,14 @@ pub(crate) struct State {
 /// What is to happen to a session beside changes of its values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Intent {
-    pub(crate) rotate: bool,
+    pub(crate) rotate: Option<Rotation>,
     pub(crate) sign_in: Option<Principal>,
+    pub(crate) lifetime: Option<Lifetime>,
 }
 
 impl Intent {
-    pub(crate) fn rotates(&self) -> bool {
-        self.rotate || self.sign_in.is_some()
+    pub(crate) fn changes_privilege(&self) -> bool {
+        self.rotate == Some(Rotation::Privilege) || self.sign_in.is_some()
     }
 }
 
@@ -74,8 +79,8 @@ impl Intent {
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     pub(crate) revisions: Vec<Revision>,
-    /// The token with the secret that they rotate to, the same in each.
-    pub(crate) fresh: Option<SessionToken>,
+    /// The token with the secret that they rotate to, the same in each, and why.
+    pub(crate) fresh: Option<(SessionToken, Rotation)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,8 +191,14 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn rotate(&mut self) {
-        self.intent.rotate = true;
+    pub(crate) fn rotate(&mut self, by: Rotation) {
+        if self.intent.rotate != Some(Rotation::Privilege) {
+            self.intent.rotate = Some(by);
+        }
+    }
+
+    pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
+        self.intent.lifetime = Some(lifetime);
     }
 
     pub(crate) fn sign_in(&mut self, principal: Principal) -> Result<()> {
