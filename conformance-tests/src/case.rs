@@ -55,7 +55,7 @@ pub(crate) enum Need {
     Removal,
     /// `data` of 1 MiB.
     Mebibyte,
-    /// The harness can damage a record.
+    /// `Harness::damage` works.
     Damage,
 }
 
@@ -76,7 +76,7 @@ impl Need {
             Self::Purge => "the driver has no purge_expired",
             Self::Removal => "purge_expired removes nothing by itself",
             Self::Mebibyte => "the driver does not take 1 MiB",
-            Self::Damage => "the harness cannot damage records",
+            Self::Damage => "the harness has no way to damage a record",
         }
     }
 }

@@ -48,6 +48,8 @@ type Running<T = ()> = Pin<Box<dyn Future<Output = T> + Send>>;
 enum Act {
     /// This runs first.
     Before(Running),
+    /// This runs once the store has answered, before the core hears of it.
+    After(Running),
     /// The verb does its work, and then the answer is lost.
     LoseReply(ErrorKind),
     /// The verb never reaches the store.
@@ -71,6 +73,11 @@ impl Spy {
     /// Lets `other` happen between the core's next `operation` and the store.
     pub(crate) fn before(&self, operation: Operation, other: impl Future<Output = ()> + Send + 'static) {
         self.act(operation, Act::Before(Box::pin(other)));
+    }
+
+    /// Lets `other` happen between the store's answer to the next `operation` and the core.
+    pub(crate) fn after(&self, operation: Operation, other: impl Future<Output = ()> + Send + 'static) {
+        self.act(operation, Act::After(Box::pin(other)));
     }
 
     /// Lets something happen before every `operation` from now on.
@@ -136,6 +143,11 @@ impl Spy {
             Some(Act::Before(other)) => {
                 other.await;
                 send().await
+            }
+            Some(Act::After(other)) => {
+                let answer = send().await;
+                other.await;
+                answer
             }
             Some(Act::LoseReply(kind)) => {
                 send().await?;

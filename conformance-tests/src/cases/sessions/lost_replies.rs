@@ -1,7 +1,10 @@
 //! Groups T and L, answers that get lost: what was written is written once, and a commit that cannot know
 //! says so.
 
+use std::sync::Arc;
+
 use session_core::{ErrorKind, Operation, Session};
+use tokio::sync::Notify;
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
@@ -34,6 +37,11 @@ pub(super) const CASES: &[Case] = &[
         "lost_replies",
         late_update_of_a_second_attempt_lands_once,
         "an update that was given up in a later attempt is recognised by a commit that starts over",
+    ),
+    case!(
+        "lost_replies",
+        late_update_lands_while_its_commit_waits,
+        "an update that was given up and lands while its commit waits for a turn is recognised",
     ),
     case!(
         "lost_replies",
@@ -231,6 +239,38 @@ async fn late_update_of_a_second_attempt_lands_once(ctx: Context) -> CaseResult 
     unchanged(session.commit().await?)?;
     check::equal(site.spy.acts_left(), 0, "acts that never came")?;
     check::equal(other.n(&current).await?, 2, "the value after a late landing")
+}
+
+async fn late_update_lands_while_its_commit_waits(ctx: Context) -> CaseResult {
+    let (site, other) = (Site::new(&ctx)?, Site::new(&ctx)?);
+    let current = site.visit().await?;
+    let (session, holder) = (site.open(&current).await?, site.open(&current).await?);
+    add_one(&session)?;
+    add_one(&holder)?;
+    other.count(&current).await?;
+    site.spy.before(Operation::Update, async {});
+    site.spy.postpone(Operation::Update, ErrorKind::Timeout);
+    refused(session.commit().await, ErrorKind::Timeout, "a commit that is given up")?;
+    // Another commit has the turn, and stops in the middle of its second attempt.
+    let (entered, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let gate = (entered.clone(), go.clone());
+    site.spy.before(Operation::Update, async {});
+    site.spy.before(Operation::Update, async move {
+        gate.0.notify_one();
+        gate.1.notified().await;
+    });
+    let holding = tokio::spawn(async move { holder.commit().await });
+    entered.notified().await;
+    // The late one lands once this one has lost again, and goes to wait behind the other.
+    let late = site.spy.clone();
+    site.spy.after(Operation::Update, async move {
+        late.land().await;
+        go.notify_one();
+    });
+    unchanged(session.commit().await?)?;
+    unchanged(holding.await??)?;
+    check::equal(site.spy.acts_left(), 0, "acts that never came")?;
+    check::equal(other.n(&current).await?, 3, "the value after three requests")
 }
 
 async fn takes_changes_again_once_decided(ctx: Context) -> CaseResult {
