@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::SessionManagerBuilder;
+use crate::cap::Cap;
 use crate::contention::Contention;
 use crate::events::Observer;
 use crate::meta::Meta;
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) rotate_every: Option<Duration>,
     pub(crate) on_replay: OnReplay,
+    pub(crate) detect_overwrites: bool,
+    pub(crate) cap: Option<Cap>,
     pub(crate) max_record_size: usize,
     pub(crate) max_clock_skew: Duration,
 }

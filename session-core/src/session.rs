@@ -105,7 +105,7 @@ impl Session {
     /// [`Decode`](ErrorKind::Decode) if it is of another type. See also [`Session`].
     pub fn get<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
         let path = key.to_path()?;
-        let text = self.state().document().lookup(&path)?;
+        let text = self.read(&path).document().lookup(&path)?;
         text.map(|text| decode(&text, &path)).transpose()
     }
 
@@ -116,7 +116,7 @@ impl Session {
     /// See [`Session`].
     pub fn contains(&self, path: impl AsPath) -> Result<bool> {
         let path = path.to_path()?;
-        Ok(self.state().document().lookup(&path)?.is_some())
+        Ok(self.read(&path).document().lookup(&path)?.is_some())
     }
 
     /// The names of the members of the map at `path`, sorted; none if there is no map.
@@ -127,7 +127,7 @@ impl Session {
     /// See [`Session`].
     pub fn keys(&self, path: impl AsPath) -> Result<Vec<String>> {
         let path = path.to_path()?;
-        self.state().document().keys(&path)
+        self.read(&path).document().keys(&path)
     }
 
     /// Sets the value at `key`, and makes the maps that lead there.
@@ -218,6 +218,7 @@ impl Session {
         loop {
             let Some(text) = self.writable()?.document().lookup(&path)? else { return Ok(None) };
             let value = decode(&text, &path)?;
+            drop(self.read(&path));
             let mut state = self.writable()?;
             if state.document().lookup(&path)?.as_ref() == Some(&text) {
                 state.remove(path)?;
@@ -504,6 +505,15 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
+    }
+
+    /// The state, for looking at `path`.
+    fn read(&self, path: &Path) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if self.shared.manager.settings().detect_overwrites {
+            state.note_read(path);
+        }
+        state
     }
 
     fn writable(&self) -> Result<MutexGuard<'_, State>> {

@@ -22,6 +22,18 @@ const CREATE_ATTEMPTS: usize = 4;
 
 /// Commits `work`; what it leaves in there after a failure may be committed again.
 pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
+    let (Some(cap), Some(principal)) = (manager.settings().cap, work.intent.sign_in.clone()) else {
+        return write(manager, work).await;
+    };
+    cap.refuse_newcomer(manager, &principal, work.origin.id()).await?;
+    let (origin, committed) = write(manager, work).await?;
+    if let Some(id) = origin.id() {
+        cap.enforce(manager, &principal, id).await?;
+    }
+    Ok((origin, committed))
+}
+
+async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
     if let Some(base) = &work.ending {
         work.ended |= end(manager, base).await?;
         work.ending = None;

@@ -23,6 +23,15 @@ pub(crate) enum Origin {
     Superseded,
 }
 
+impl Origin {
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Live(base) => Some(base.id()),
+            Self::New | Self::Superseded => None,
+        }
+    }
+}
+
 /// A stored session as this request knows it.
 #[derive(Debug)]
 pub(crate) struct Base {
@@ -51,6 +60,8 @@ pub(crate) struct State {
     origin: Origin,
     document: Document,
     changes: Vec<Change>,
+    /// What was read, where overwriting it unseen is to be noticed.
+    reads: Vec<Path>,
     intent: Intent,
     /// The session that this request ends.
     ending: Option<Arc<Base>>,
@@ -99,6 +110,7 @@ pub(crate) struct Work {
     pub(crate) origin: Origin,
     pub(crate) document: Document,
     pub(crate) changes: Vec<Change>,
+    pub(crate) reads: Vec<Path>,
     pub(crate) intent: Intent,
     pub(crate) ending: Option<Arc<Base>>,
     pub(crate) ended: bool,
@@ -117,6 +129,7 @@ impl State {
             origin,
             document,
             changes: Vec::new(),
+            reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
             ended: false,
@@ -152,6 +165,12 @@ impl State {
             (Phase::Committing | Phase::Undecided | Phase::Committed, _) => {
                 Err(ErrorKind::AlreadyCommitted.into())
             }
+        }
+    }
+
+    pub(crate) fn note_read(&mut self, path: &Path) {
+        if !self.reads.contains(path) {
+            self.reads.push(path.clone());
         }
     }
 
@@ -221,6 +240,7 @@ impl State {
         }
         self.document = Document::empty();
         self.changes.clear();
+        self.reads.clear();
         self.intent = Intent::default();
     }
 
@@ -266,6 +286,7 @@ impl State {
             origin: self.origin.clone(),
             document: self.document.clone(),
             changes: std::mem::take(&mut self.changes),
+            reads: self.reads.clone(),
             intent: self.intent.clone(),
             ending: self.ending.take(),
             ended: self.ended,
@@ -285,7 +306,8 @@ impl State {
 
     /// Takes back the changes of a commit that failed.
     pub(crate) fn put_back(&mut self, work: Work) {
-        let Work { origin: _, document: _, changes, intent: _, ending, ended, attempts, phase } = work;
+        let Work { origin: _, document: _, changes, reads: _, intent: _, ending, ended, attempts, phase } =
+            work;
         let undecided = !attempts.revisions.is_empty();
         self.phase = if undecided { Phase::Undecided } else { phase };
         self.changes = changes;

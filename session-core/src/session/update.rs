@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::change::replay;
+use crate::change::{refuse_overwrites, replay};
 use crate::contention::Turn;
 use crate::meta::{Landed, Meta};
 use crate::secrets::Rotation;
@@ -128,7 +128,9 @@ impl<'a> Update<'a> {
     }
 
     fn replay(&mut self, base: &Base) -> Result<Document> {
-        replay(&mut self.work.changes, &self.opened.document, &base.document)
+        let (older, newer) = (&self.opened.document, &base.document);
+        refuse_overwrites(&self.work.changes, &self.work.reads, older, newer)?;
+        replay(&mut self.work.changes, older, newer)
     }
 
     fn is_done_already(&self, base: &Base, document: &Document) -> Result<bool> {

@@ -131,6 +131,14 @@ impl Document {
         self.root()?.same(&*other.root()?)
     }
 
+    /// Whether both documents hold the same at `path`, or nothing; the root is a path, too.
+    pub(crate) fn same_at(&self, other: &Self, path: &Path) -> Result<bool> {
+        if path.segments().is_empty() {
+            return self.same_values(other);
+        }
+        Ok(self.lookup(path)? == other.lookup(path)?)
+    }
+
     fn apply(&mut self, path: &Path, change: Change) -> Result<Lists> {
         let mut lists = Lists::default();
         if self.has_no_text() {
