@@ -12,8 +12,8 @@ use crate::events::Observer;
 use crate::manager::{Inner, Settings};
 use crate::store::Store;
 use crate::{
-    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnLimit, OnReplay, RandomIds,
-    Result, SessionBackend, SessionEvents, SessionManager, SystemClock,
+    Clock, Codec, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnLimit, OnReplay,
+    RandomIds, Result, SessionBackend, SessionEvents, SessionManager, SystemClock,
 };
 
 /// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
@@ -42,6 +42,7 @@ impl SessionManagerBuilder {
             events: None,
             settings: Settings {
                 lifetime: Lifetime::default(),
+                codec: Codec::default(),
                 grace: Duration::from_secs(30),
                 rotate_every: None,
                 on_replay: OnReplay::Reject,
@@ -128,6 +129,12 @@ impl SessionManagerBuilder {
     /// session smaller is allowed whatever this is.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.settings.max_record_size = bytes;
+        self
+    }
+
+    /// The stored form of the values of sessions that are created from now on. Default: [`Codec::Json`].
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.codec = codec;
         self
     }
 

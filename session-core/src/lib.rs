@@ -48,4 +48,4 @@ pub use revision::Revision;
 pub use session::{Committed, Session};
 pub use timestamp::Timestamp;
 pub use token::SessionToken;
-pub use values::{AsKey, AsPath, Key};
+pub use values::{AsKey, AsPath, Codec, Key};

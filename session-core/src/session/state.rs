@@ -44,9 +44,9 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Arc<Self> {
-        let document = Document::from_json(record.data.clone());
-        Arc::new(Self { digest: token.digest(), token, record, meta, document })
+    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Result<Arc<Self>> {
+        let document = meta.codec.read(&record.data)?;
+        Ok(Arc::new(Self { digest: token.digest(), token, record, meta, document }))
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -280,8 +280,10 @@ impl State {
             Phase::Undecided => Phase::Open,
             phase => phase,
         };
-        // As one text from here on: what is written, and cheap to copy.
-        self.document = Document::from_json(self.document.to_json());
+        if !self.changes.is_empty() {
+            // As one text from here on: cheap to copy.
+            self.document = Document::from_json(self.document.to_json());
+        }
         Ok(Some(Work {
             origin: self.origin.clone(),
             document: self.document.clone(),
