@@ -65,6 +65,8 @@ pub(crate) struct State {
     intent: Intent,
     /// The session that this request ends.
     ending: Option<Arc<Base>>,
+    /// Whether that was asked for, and does not just follow from a sign-in.
+    ending_asked: bool,
     /// Whether it has been ended, by a commit that failed later.
     ended: bool,
     attempts: Attempts,
@@ -132,6 +134,7 @@ impl State {
             reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
+            ending_asked: false,
             ended: false,
             attempts: Attempts::default(),
             answer: None,
@@ -147,6 +150,11 @@ impl State {
             Origin::Live(base) => Some(base),
             Origin::New | Origin::Superseded => None,
         }
+    }
+
+    /// The token to open the session again by, an end that was not committed set aside.
+    pub(crate) fn token(&self) -> Option<SessionToken> {
+        self.ending.as_ref().or_else(|| self.base()).map(|base| base.token.clone())
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
@@ -227,7 +235,9 @@ impl State {
         }
         // What one person left in a session is not shown to the next.
         if self.principal().is_some_and(|other| *other != principal) {
+            let asked = self.ending_asked;
             self.end();
+            self.ending_asked = asked;
         }
         self.intent.sign_in = Some(principal);
         Ok(())
@@ -238,6 +248,7 @@ impl State {
         if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
             self.ending = Some(base);
         }
+        self.ending_asked = true;
         self.document = Document::empty();
         self.changes.clear();
         self.reads.clear();
@@ -254,9 +265,12 @@ impl State {
         if !matches!(self.phase, Phase::Open | Phase::Destroyed) {
             return;
         }
-        let origin = self.origin.clone();
-        let Self { ending, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
-        self.ending = ending;
+        let origin = match &self.ending {
+            Some(base) if !self.ending_asked => Origin::Live(base.clone()),
+            _ => self.origin.clone(),
+        };
+        let Self { ending, ending_asked, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
+        self.ending = ending.filter(|_| ending_asked);
         self.ended = ended;
         self.answer = answer;
     }
