@@ -1,14 +1,19 @@
 //! How a [`SessionManager`] is put together, each setting with its default and its cost.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
+use crate::cap::Cap;
 use crate::contention::Contention;
+use crate::events::Observer;
 use crate::manager::{Inner, Settings};
 use crate::store::Store;
 use crate::{
-    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Lifetime, RandomIds, Result, SessionBackend,
-    SessionManager, SystemClock,
+    Clock, Codec, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnLimit, OnReplay,
+    RandomIds, Result, SessionBackend, SessionEvents, SessionManager, SystemClock,
 };
 
 /// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
@@ -19,6 +24,8 @@ pub struct SessionManagerBuilder {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGenerator>,
     store_timeout: Duration,
+    janitor: Option<Janitor>,
+    events: Option<Arc<dyn SessionEvents>>,
     settings: Settings,
 }
 
@@ -31,9 +38,16 @@ impl SessionManagerBuilder {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             store_timeout: Duration::from_secs(5),
+            janitor: None,
+            events: None,
             settings: Settings {
                 lifetime: Lifetime::default(),
+                codec: Codec::default(),
                 grace: Duration::from_secs(30),
+                rotate_every: None,
+                on_replay: OnReplay::Reject,
+                detect_overwrites: false,
+                cap: None,
                 max_record_size: 256 * 1024,
                 max_clock_skew: Duration::from_secs(600),
             },
@@ -68,6 +82,41 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Replaces the token of a signed-in session that is in use this often, gracefully: the old one stays
+    /// valid until the browser has shown the new one, and for `grace` after that. Default: never.
+    ///
+    /// It limits for how long a stolen copy of a cookie is of use, and makes a later use of the copy
+    /// noticeable: see [`on_replay`](Self::on_replay). Cost: one write for each rotation and one more when the
+    /// new token is first presented.
+    pub fn rotate_every(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.settings.rotate_every = interval.into();
+        self
+    }
+
+    /// What to do when a token comes back that was replaced by a periodic rotation long ago. Default:
+    /// [`Reject`](OnReplay::Reject).
+    pub fn on_replay(mut self, policy: OnReplay) -> Self {
+        self.settings.on_replay = policy;
+        self
+    }
+
+    /// Makes a commit fail with [`Conflict`](ErrorKind::Conflict) that would overwrite, by a plain insert or
+    /// removal, what this session has read and another request has changed since. Default: the last commit
+    /// wins. [`update`](crate::Session::update) needs none of it.
+    pub fn detect_overwrites(mut self) -> Self {
+        self.settings.detect_overwrites = true;
+        self
+    }
+
+    /// Limits how many sessions one principal may have at a time. Default: no limit. Costs a list for
+    /// each sign-in; needs a store that can list.
+    ///
+    /// Holds once the sign-ins that run at the same time have returned.
+    pub fn max_sessions_per_principal(mut self, sessions: NonZeroUsize, policy: OnLimit) -> Self {
+        self.settings.cap = Some(Cap { sessions: sessions.get(), policy });
+        self
+    }
+
     /// How long one call of the store may take. Default: 5 seconds.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
@@ -80,6 +129,12 @@ impl SessionManagerBuilder {
     /// session smaller is allowed whatever this is.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.settings.max_record_size = bytes;
+        self
+    }
+
+    /// The stored form of the values of sessions that are created from now on. Default: [`Codec::Json`].
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.codec = codec;
         self
     }
 
@@ -98,19 +153,32 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Who hears what happens to sessions. Default: nobody. Costs a thread.
+    pub fn events(mut self, listener: impl SessionEvents) -> Self {
+        self.events = Some(Arc::new(listener));
+        self
+    }
+
     /// Where tokens come from. Default: [`RandomIds`].
     pub fn ids(mut self, ids: impl IdGenerator) -> Self {
         self.ids = Arc::new(ids);
         self
     }
 
-    /// The manager.
+    /// Sweeps expired sessions in a task of its own, for as long as a clone of the manager lives.
+    /// Default: none here; session-kit sets one.
+    pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
+        self.janitor = janitor.into();
+        self
+    }
+
+    /// The manager. With a janitor it must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) for a setting out of its range.
+    /// [`Config`](ErrorKind::Config) for a setting out of its range, or a janitor outside a runtime.
     pub fn build(self) -> Result<SessionManager> {
-        let Self { backend, clock, ids, store_timeout, settings } = self;
+        let Self { backend, clock, ids, store_timeout, janitor, events, settings } = self;
         settings.lifetime.validate()?;
         if settings.grace > MAX_GRACE {
             return Err(Error::describe(ErrorKind::Config, "grace is at most 5 minutes"));
@@ -118,12 +186,23 @@ impl SessionManagerBuilder {
         if store_timeout.is_zero() {
             return Err(Error::describe(ErrorKind::Config, "store_timeout is zero"));
         }
-        Ok(SessionManager::from_inner(Inner {
+        let runtime = match &janitor {
+            Some(_) => Some(Handle::try_current().map_err(|error| {
+                Error::new(ErrorKind::Config, error).with_detail("a janitor needs a tokio runtime")
+            })?),
+            None => None,
+        };
+        let inner = Arc::new(Inner {
             store: Store::new(backend, store_timeout),
             clock,
             ids,
             contention: Contention::new(),
+            observer: events.map_or_else(|| Ok(Observer::default()), Observer::telling)?,
             settings,
-        }))
+        });
+        if let (Some(janitor), Some(runtime)) = (janitor, runtime) {
+            runtime.spawn(janitor.run(Arc::downgrade(&inner)));
+        }
+        Ok(SessionManager::from_shared(inner))
     }
 }

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::SessionManagerBuilder;
+use crate::cap::Cap;
 use crate::contention::Contention;
-use crate::meta::{Meta, Presented};
+use crate::events::Observer;
+use crate::meta::Meta;
+use crate::secrets::Presented;
 use crate::session::{Base, Origin, Session};
 use crate::store::Store;
 use crate::{
-    Clock, Cursor, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionId, SessionInfo, SessionToken, Timestamp,
+    Clock, Codec, Cursor, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record,
+    Result, Revision, SessionBackend, SessionEvent, SessionId, SessionInfo, SessionToken, Stats, Timestamp,
+    UpdateOutcome,
 };
 
 /// Opens, lists and ends sessions on one store. Clones share everything.
@@ -37,13 +41,19 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdGenerator>,
     pub(crate) contention: Contention,
+    pub(crate) observer: Observer,
     pub(crate) settings: Settings,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) lifetime: Lifetime,
+    pub(crate) codec: Codec,
     pub(crate) grace: Duration,
+    pub(crate) rotate_every: Option<Duration>,
+    pub(crate) on_replay: OnReplay,
+    pub(crate) detect_overwrites: bool,
+    pub(crate) cap: Option<Cap>,
     pub(crate) max_record_size: usize,
     pub(crate) max_clock_skew: Duration,
 }
@@ -54,16 +64,17 @@ impl SessionManager {
         SessionManagerBuilder::new(Arc::new(backend))
     }
 
-    pub(crate) fn from_inner(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(crate) fn from_shared(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
     /// Opens the session that `token` is for.
     ///
     /// - No token, a malformed one, one of an unknown or expired session, or a wrong secret: a new, empty
     ///   session. It gets an id of its own when something is stored; a presented id is never adopted.
-    /// - The current secret of a live session: that session.
-    /// - A secret that was replaced less than `grace` ago: a *superseded* session, which reads as
+    /// - The current secret of a live session, or one that a periodic rotation has replaced and that is valid
+    ///   still: that session.
+    /// - A secret that died less than `grace` ago: a *superseded* session, which reads as
     ///   empty and refuses changes with [`Stale`](ErrorKind::Stale). The request was in flight when another one
     ///   signed in.
     ///
@@ -85,25 +96,94 @@ impl SessionManager {
 
     /// Looks up what a token stands for.
     pub(crate) async fn find(&self, token: SessionToken) -> Result<Origin> {
-        let now = self.now();
-        let Some(record) = self.store().load(token.id(), now).await? else { return Ok(Origin::New) };
-        if let origin @ Origin::Live(_) = self.classify(&token, record, now)? {
-            return Ok(origin);
+        let (id, digest) = (token.id(), token.digest());
+        let mut record = self.store().load(id, self.now()).await?;
+        let mut is_latest = false;
+        while let Some(found) = record.take() {
+            let (now, grace) = (self.now(), self.settings().grace);
+            let mut meta = Meta::decode(&found.meta)?;
+            let presented = meta.secrets.classify(digest, now, grace);
+            record = match presented {
+                Presented::Current | Presented::Replaced => {
+                    if !meta.secrets.present(digest, now, grace) {
+                        return Ok(Origin::Live(Base::new(token, found, meta)?));
+                    }
+                    match self.note_presentation(id, &found, meta, now).await? {
+                        Noted::Done(record, meta) => {
+                            return Ok(Origin::Live(Base::new(token, record, meta)?));
+                        }
+                        Noted::Conflict(current) => Some(current),
+                        Noted::Gone => None,
+                    }
+                }
+                // A cache may not have heard of the rotation that this secret comes from.
+                _ if !is_latest => {
+                    is_latest = true;
+                    self.store().load_latest(id, now).await?
+                }
+                Presented::Superseded => {
+                    self.notice(SessionEvent::Superseded(id));
+                    return Ok(Origin::Superseded);
+                }
+                Presented::Replayed => {
+                    self.notice(SessionEvent::Replayed(id));
+                    match self.settings().on_replay {
+                        OnReplay::Reject => None,
+                        OnReplay::Revoke => self.revoke_replayed(id, found.revision, now).await?,
+                    }
+                }
+                Presented::Unknown => {
+                    self.notice(SessionEvent::Forged(id));
+                    None
+                }
+            };
         }
-        // A cache may not have heard of the rotation that this secret comes from.
-        match self.store().load_latest(token.id(), now).await? {
-            Some(record) => self.classify(&token, record, now),
-            None => Ok(Origin::New),
+        Ok(Origin::New)
+    }
+
+    /// Writes down that a secret was presented, before the request's handler runs: what it replaced
+    /// dies `grace` from now, whatever becomes of the request.
+    async fn note_presentation(
+        &self,
+        id: SessionId,
+        found: &Record,
+        meta: Meta,
+        now: Timestamp,
+    ) -> Result<Noted> {
+        let mut noted = meta.clone();
+        noted.push_revision(found.revision);
+        let mut record = found.clone();
+        record.revision = found.revision.next(rand::random());
+        record.meta = noted.encode()?;
+        record.touch(meta.lifetime.expires_at(now, found.deadline), now);
+        match self.store().update(id, found.revision, record.clone(), now).await {
+            Ok(UpdateOutcome::Updated) => Ok(Noted::Done(record, noted)),
+            Ok(UpdateOutcome::Conflict(current)) => Ok(Noted::Conflict(current)),
+            Ok(UpdateOutcome::Gone) => Ok(Noted::Gone),
+            // The request is not worse off for it: its commit writes it down, or the next request does.
+            Err(error) => {
+                tracing::warn!(?id, %error, "could not note that a rotated token has arrived");
+                Ok(Noted::Done(found.clone(), meta))
+            }
         }
     }
 
-    fn classify(&self, token: &SessionToken, record: Record, now: Timestamp) -> Result<Origin> {
-        let meta = Meta::decode(&record.meta)?;
-        Ok(match meta.classify(token.digest(), now, self.settings().grace) {
-            Presented::Current => Origin::Live(Base::new(token.clone(), record, meta)),
-            Presented::Superseded => Origin::Superseded,
-            Presented::Unknown => Origin::New,
-        })
+    /// Ends a session of whose secret somebody has kept a copy; what is there instead, if another
+    /// request wrote it meanwhile.
+    async fn revoke_replayed(
+        &self,
+        id: SessionId,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<Option<Record>> {
+        match self.store().delete(id, Some(revision), now).await? {
+            DeleteOutcome::Deleted => {
+                self.notice(SessionEvent::Revoked(id));
+                Ok(None)
+            }
+            DeleteOutcome::Conflict(current) => Ok(Some(current)),
+            DeleteOutcome::Absent => Ok(None),
+        }
     }
 
     /// The live sessions of `principal`, ascending by id.
@@ -123,7 +203,7 @@ impl SessionManager {
         current: Option<SessionId>,
     ) -> Result<Vec<SessionInfo>> {
         let mut sessions = Vec::new();
-        let mut pages = Pages::of(self, principal);
+        let mut pages = Pages::of(self, Some(principal));
         while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 match SessionInfo::new(id, record, current == Some(id)) {
@@ -145,7 +225,10 @@ impl SessionManager {
     /// Those of the store.
     pub async fn revoke(&self, id: SessionId) -> Result<bool> {
         match self.store().delete(id, None, self.now()).await? {
-            DeleteOutcome::Deleted => Ok(true),
+            DeleteOutcome::Deleted => {
+                self.notice(SessionEvent::Revoked(id));
+                Ok(true)
+            }
             DeleteOutcome::Absent => Ok(false),
             DeleteOutcome::Conflict(_) => {
                 Err(Error::describe(ErrorKind::Internal, "an unconditional delete met a conflict"))
@@ -169,7 +252,7 @@ impl SessionManager {
 
     pub(crate) async fn revoke_all_but(&self, principal: &Principal, kept: Option<SessionId>) -> Result<u64> {
         let mut revoked = 0;
-        let mut pages = Pages::of(self, principal);
+        let mut pages = Pages::of(self, Some(principal));
         while let Some(page) = pages.advance().await? {
             for (id, record) in page {
                 if kept != Some(id) && self.revoke_if_of(id, record.revision, principal).await? {
@@ -190,7 +273,10 @@ impl SessionManager {
     ) -> Result<bool> {
         loop {
             match self.store().delete(id, Some(revision), self.now()).await? {
-                DeleteOutcome::Deleted => return Ok(true),
+                DeleteOutcome::Deleted => {
+                    self.notice(SessionEvent::Revoked(id));
+                    return Ok(true);
+                }
                 DeleteOutcome::Absent => return Ok(false),
                 DeleteOutcome::Conflict(current) if current.principal.as_ref() == Some(principal) => {
                     revision = current.revision;
@@ -210,7 +296,9 @@ impl SessionManager {
     /// Those of the store; [`Unsupported`](ErrorKind::Unsupported) if it cannot.
     pub async fn purge_expired(&self, limit: usize) -> Result<Purged> {
         let before = self.now().saturating_sub(self.settings().max_clock_skew);
-        self.store().purge_expired(before, limit).await
+        let purged = self.store().purge_expired(before, limit).await?;
+        self.notice(SessionEvent::Expired(purged.removed));
+        Ok(purged)
     }
 
     /// Asks the store for a session that was never issued, which finds a dead store, a missing
@@ -222,6 +310,16 @@ impl SessionManager {
     pub async fn check(&self) -> Result<()> {
         let id = self.inner.ids.generate()?.id();
         self.store().load(id, self.now()).await.map(drop)
+    }
+
+    /// How often what has happened to sessions in this process, since the manager was built.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.observer.stats()
+    }
+
+    pub(crate) fn notice(&self, event: SessionEvent) {
+        self.inner.observer.notice(event);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -245,20 +343,40 @@ impl SessionManager {
     }
 }
 
-/// The live sessions of one principal, page by page.
-struct Pages<'a> {
+/// What became of noting that a secret was presented.
+enum Noted {
+    Done(Record, Meta),
+    Conflict(Record),
+    Gone,
+}
+
+/// What to do when a token comes back that was replaced by a periodic rotation long ago: somebody has
+/// kept a copy of a cookie, the thief or the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnReplay {
+    /// Treat it as any wrong token. The default.
+    #[default]
+    Reject,
+    /// End the session, so that whoever has the newer token is out, too. Never on a token that was replaced
+    /// at a sign-in, forged or forgotten: else a planted one would sign the owner out.
+    Revoke,
+}
+
+/// The live sessions of one principal, or all of them, page by page.
+pub(crate) struct Pages<'a> {
     manager: &'a SessionManager,
-    principal: &'a Principal,
+    principal: Option<&'a Principal>,
     /// Where the next page starts; `None` after the last.
     next: Option<Option<Cursor>>,
 }
 
 impl<'a> Pages<'a> {
-    fn of(manager: &'a SessionManager, principal: &'a Principal) -> Self {
+    pub(crate) fn of(manager: &'a SessionManager, principal: Option<&'a Principal>) -> Self {
         Self { manager, principal, next: Some(None) }
     }
 
-    async fn advance(&mut self) -> Result<Option<Vec<(SessionId, Record)>>> {
+    pub(crate) async fn advance(&mut self) -> Result<Option<Vec<(SessionId, Record)>>> {
         let Some(after) = self.next.take() else { return Ok(None) };
         let page = self.manager.store().list(self.principal, after, self.manager.now()).await?;
         self.next = page.next.map(Some);

@@ -66,19 +66,19 @@ impl Store {
         self.call(Operation::PurgeExpired, self.backend.purge_expired(now, limit)).await
     }
 
-    /// One page of the live sessions of `principal`, and of nobody else.
+    /// One page of the live sessions of `principal` and of nobody else, or of all.
     pub(crate) async fn list(
         &self,
-        principal: &Principal,
+        principal: Option<&Principal>,
         after: Option<Cursor>,
         now: Timestamp,
     ) -> Result<Listing> {
         const PAGE: usize = 256;
-        let listing = self.backend.list(Some(principal), after, PAGE, now);
+        let listing = self.backend.list(principal, after, PAGE, now);
         let mut listing = self.call(Operation::List, listing).await?;
-        listing
-            .sessions
-            .retain(|(_, record)| is_alive(record, now) && record.principal.as_ref() == Some(principal));
+        listing.sessions.retain(|(_, record)| {
+            is_alive(record, now) && (principal.is_none() || record.principal.as_ref() == principal)
+        });
         Ok(listing)
     }
 

@@ -9,20 +9,29 @@ use subtle::ConstantTimeEq as _;
 
 use crate::SessionId;
 
-/// An id and the secret that goes with it, written `<id>.<secret>`: 22 + 1 + 43 characters.
+/// An id and the secret that goes with it.
 ///
-/// The secret is 256 random bits and exists in the cookie only; a store sees a
+/// Written `<id>.<secret>`, 22 + 1 + 43 characters; that of [`Sha512Ids`](crate::Sha512Ids) is 128 lowercase
+/// hexadecimal digits. The two are told apart by their form, so another generator can take over at any time.
+///
+/// The secret is 256 random bits or more and exists in the cookie only; a store sees a
 /// digest of it, bound to the id, so a stolen copy of the store signs nobody in (CVE-2019-16782). There
 /// is no `Display` and no `Serialize`, and `Debug` hides the secret: [`expose`](Self::expose) is the one
 /// way out.
 #[derive(Clone)]
 pub struct SessionToken {
     id: SessionId,
-    secret: [u8; SECRET_LEN],
+    secret: Secret,
 }
 
-const SECRET_LEN: usize = 32;
+#[derive(Clone, Copy)]
+enum Secret {
+    Random([u8; 32]),
+    Hexadecimal([u8; 48]),
+}
+
 const SECRET_TEXT_LEN: usize = 43;
+const HEXADECIMAL_LEN: usize = 128;
 
 /// Keeps these digests apart from every other use of SHA-256 over the same bytes.
 const DIGEST_DOMAIN: &[u8] = b"session-kit token digest v1\0";
@@ -32,7 +41,15 @@ impl SessionToken {
     /// cryptographically secure generator.
     #[must_use]
     pub const fn from_parts(id: SessionId, secret: [u8; 32]) -> Self {
-        Self { id, secret }
+        Self { id, secret: Secret::Random(secret) }
+    }
+
+    /// The token whose text is these 64 bytes in hexadecimal: 16 of the id, 48 of the secret.
+    pub(crate) fn from_sha512(bytes: [u8; 64]) -> Self {
+        let (mut id, mut secret) = ([0; 16], [0; 48]);
+        id.copy_from_slice(&bytes[..16]);
+        secret.copy_from_slice(&bytes[16..]);
+        Self { id: SessionId::from_bytes(id), secret: Secret::Hexadecimal(secret) }
     }
 
     /// Reads a token's text; `None` unless it is exactly what [`expose`](Self::expose) writes.
@@ -41,17 +58,33 @@ impl SessionToken {
     /// [`SessionManager::open`](crate::SessionManager::open) to find out.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if text.len() == HEXADECIMAL_LEN {
+            return Self::parse_hexadecimal(text);
+        }
         let (id, secret) = text.split_at_checked(SessionId::TEXT_LEN)?;
         let secret_text = secret.strip_prefix('.')?;
         if secret_text.len() != SECRET_TEXT_LEN {
             return None;
         }
         let id = id.parse().ok()?;
-        let mut secret = [0; SECRET_LEN];
+        let mut secret = [0; 32];
         match URL_SAFE_NO_PAD.decode_slice(secret_text, &mut secret) {
-            Ok(SECRET_LEN) => Some(Self { id, secret }),
+            Ok(32) => Some(Self::from_parts(id, secret)),
             _ => None,
         }
+    }
+
+    fn parse_hexadecimal(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; HEXADECIMAL_LEN / 2];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self::from_sha512(bytes))
     }
 
     /// The public half.
@@ -63,10 +96,21 @@ impl SessionToken {
     /// The token's text, secret included: for the cookie, and for nothing else.
     #[must_use]
     pub fn expose(&self) -> String {
-        let mut text = String::with_capacity(SessionId::TEXT_LEN + 1 + SECRET_TEXT_LEN);
-        URL_SAFE_NO_PAD.encode_string(self.id.as_bytes(), &mut text);
-        text.push('.');
-        URL_SAFE_NO_PAD.encode_string(self.secret, &mut text);
+        let mut text = String::with_capacity(HEXADECIMAL_LEN);
+        match &self.secret {
+            Secret::Random(secret) => {
+                URL_SAFE_NO_PAD.encode_string(self.id.as_bytes(), &mut text);
+                text.push('.');
+                URL_SAFE_NO_PAD.encode_string(secret, &mut text);
+            }
+            Secret::Hexadecimal(secret) => {
+                for byte in self.id.as_bytes().iter().chain(secret) {
+                    for digit in [byte >> 4, byte & 15] {
+                        text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+                    }
+                }
+            }
+        }
         text
     }
 
@@ -76,7 +120,10 @@ impl SessionToken {
         let mut hash = Sha256::new();
         hash.update(DIGEST_DOMAIN);
         hash.update(self.id.as_bytes());
-        hash.update(self.secret);
+        match &self.secret {
+            Secret::Random(secret) => hash.update(secret),
+            Secret::Hexadecimal(secret) => hash.update(secret),
+        }
         SecretDigest(hash.finalize().into())
     }
 

@@ -6,9 +6,11 @@ use bytes::Bytes;
 
 use crate::change::{Change, UpdateFunction, take_flash};
 use crate::meta::Meta;
+use crate::secrets::Rotation;
 use crate::session::Committed;
+use crate::token::SecretDigest;
 use crate::values::{Document, Path};
-use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, SessionToken};
+use crate::{Error, ErrorKind, Lifetime, Principal, Record, Result, Revision, SessionId, SessionToken};
 
 /// Where a session came from when it was opened, or stands after a commit.
 #[derive(Clone, Debug)]
@@ -21,19 +23,30 @@ pub(crate) enum Origin {
     Superseded,
 }
 
+impl Origin {
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Live(base) => Some(base.id()),
+            Self::New | Self::Superseded => None,
+        }
+    }
+}
+
 /// A stored session as this request knows it.
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) token: SessionToken,
+    /// Of the token's secret: computed once.
+    pub(crate) digest: SecretDigest,
     pub(crate) record: Record,
     pub(crate) meta: Meta,
     pub(crate) document: Document,
 }
 
 impl Base {
-    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Arc<Self> {
-        let document = Document::from_json(record.data.clone());
-        Arc::new(Self { token, record, meta, document })
+    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Result<Arc<Self>> {
+        let document = meta.codec.read(&record.data)?;
+        Ok(Arc::new(Self { digest: token.digest(), token, record, meta, document }))
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -47,9 +60,13 @@ pub(crate) struct State {
     origin: Origin,
     document: Document,
     changes: Vec<Change>,
+    /// What was read, where overwriting it unseen is to be noticed.
+    reads: Vec<Path>,
     intent: Intent,
     /// The session that this request ends.
     ending: Option<Arc<Base>>,
+    /// Whether that was asked for, and does not just follow from a sign-in.
+    ending_asked: bool,
     /// Whether it has been ended, by a commit that failed later.
     ended: bool,
     attempts: Attempts,
@@ -60,13 +77,14 @@ pub(crate) struct State {
 /// What is to happen to a session beside changes of its values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Intent {
-    pub(crate) rotate: bool,
+    pub(crate) rotate: Option<Rotation>,
     pub(crate) sign_in: Option<Principal>,
+    pub(crate) lifetime: Option<Lifetime>,
 }
 
 impl Intent {
-    pub(crate) fn rotates(&self) -> bool {
-        self.rotate || self.sign_in.is_some()
+    pub(crate) fn changes_privilege(&self) -> bool {
+        self.rotate == Some(Rotation::Privilege) || self.sign_in.is_some()
     }
 }
 
@@ -74,8 +92,8 @@ impl Intent {
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     pub(crate) revisions: Vec<Revision>,
-    /// The token with the secret that they rotate to, the same in each.
-    pub(crate) fresh: Option<SessionToken>,
+    /// The token with the secret that they rotate to, the same in each, and why.
+    pub(crate) fresh: Option<(SessionToken, Rotation)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +112,7 @@ pub(crate) struct Work {
     pub(crate) origin: Origin,
     pub(crate) document: Document,
     pub(crate) changes: Vec<Change>,
+    pub(crate) reads: Vec<Path>,
     pub(crate) intent: Intent,
     pub(crate) ending: Option<Arc<Base>>,
     pub(crate) ended: bool,
@@ -112,8 +131,10 @@ impl State {
             origin,
             document,
             changes: Vec::new(),
+            reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
+            ending_asked: false,
             ended: false,
             attempts: Attempts::default(),
             answer: None,
@@ -131,9 +152,9 @@ impl State {
         }
     }
 
-    /// The token to open again by; also that of a session whose end was never committed.
-    pub(crate) fn token(&self) -> Option<&SessionToken> {
-        self.base().or(self.ending.as_ref()).map(|base| &base.token)
+    /// The token to open the session again by, an end that was not committed set aside.
+    pub(crate) fn token(&self) -> Option<SessionToken> {
+        self.ending.as_ref().or_else(|| self.base()).map(|base| base.token.clone())
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
@@ -152,6 +173,12 @@ impl State {
             (Phase::Committing | Phase::Undecided | Phase::Committed, _) => {
                 Err(ErrorKind::AlreadyCommitted.into())
             }
+        }
+    }
+
+    pub(crate) fn note_read(&mut self, path: &Path) {
+        if !self.reads.contains(path) {
+            self.reads.push(path.clone());
         }
     }
 
@@ -191,8 +218,14 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn rotate(&mut self) {
-        self.intent.rotate = true;
+    pub(crate) fn rotate(&mut self, by: Rotation) {
+        if self.intent.rotate != Some(Rotation::Privilege) {
+            self.intent.rotate = Some(by);
+        }
+    }
+
+    pub(crate) fn set_lifetime(&mut self, lifetime: Lifetime) {
+        self.intent.lifetime = Some(lifetime);
     }
 
     pub(crate) fn sign_in(&mut self, principal: Principal) -> Result<()> {
@@ -202,7 +235,9 @@ impl State {
         }
         // What one person left in a session is not shown to the next.
         if self.principal().is_some_and(|other| *other != principal) {
+            let asked = self.ending_asked;
             self.end();
+            self.ending_asked = asked;
         }
         self.intent.sign_in = Some(principal);
         Ok(())
@@ -213,8 +248,10 @@ impl State {
         if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
             self.ending = Some(base);
         }
+        self.ending_asked = true;
         self.document = Document::empty();
         self.changes.clear();
+        self.reads.clear();
         self.intent = Intent::default();
     }
 
@@ -228,9 +265,12 @@ impl State {
         if !matches!(self.phase, Phase::Open | Phase::Destroyed) {
             return;
         }
-        let origin = self.origin.clone();
-        let Self { ending, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
-        self.ending = ending;
+        let origin = match &self.ending {
+            Some(base) if !self.ending_asked => Origin::Live(base.clone()),
+            _ => self.origin.clone(),
+        };
+        let Self { ending, ending_asked, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
+        self.ending = ending.filter(|_| ending_asked);
         self.ended = ended;
         self.answer = answer;
     }
@@ -254,12 +294,15 @@ impl State {
             Phase::Undecided => Phase::Open,
             phase => phase,
         };
-        // As one text from here on: what is written, and cheap to copy.
-        self.document = Document::from_json(self.document.to_json());
+        if !self.changes.is_empty() {
+            // As one text from here on: cheap to copy.
+            self.document = Document::from_json(self.document.to_json());
+        }
         Ok(Some(Work {
             origin: self.origin.clone(),
             document: self.document.clone(),
             changes: std::mem::take(&mut self.changes),
+            reads: self.reads.clone(),
             intent: self.intent.clone(),
             ending: self.ending.take(),
             ended: self.ended,
@@ -279,7 +322,8 @@ impl State {
 
     /// Takes back the changes of a commit that failed.
     pub(crate) fn put_back(&mut self, work: Work) {
-        let Work { origin: _, document: _, changes, intent: _, ending, ended, attempts, phase } = work;
+        let Work { origin: _, document: _, changes, reads: _, intent: _, ending, ended, attempts, phase } =
+            work;
         let undecided = !attempts.revisions.is_empty();
         self.phase = if undecided { Phase::Undecided } else { phase };
         self.changes = changes;

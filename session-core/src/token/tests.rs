@@ -24,7 +24,16 @@ fn malformed_text_is_no_token() {
     let not_ascii = format!("{}é", &good[..64]);
     let cut_inside_a_character = format!("{}é{}", &good[..21], &good[23..]);
     let huge = "A".repeat(1 << 20);
+    let hexadecimal = "0123456789abcdef".repeat(8);
+    assert!(SessionToken::parse(&hexadecimal).is_some());
+    let upper = hexadecimal.to_uppercase();
+    let not_hexadecimal = hexadecimal.replace('f', "g");
+    let wide = format!("{}é", &hexadecimal[..126]);
     for text in [
+        &hexadecimal[1..],
+        &upper,
+        &not_hexadecimal,
+        &wide,
         "",
         ".",
         &good[1..],

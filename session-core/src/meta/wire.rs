@@ -1,0 +1,216 @@
+//! The stored form of the bookkeeping: one version byte, then a MessagePack map with short names,
+//! because every session carries them. A field is added, never changed; drivers never look inside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Meta;
+use crate::secrets::{Replaced, Rotation, Secrets};
+use crate::token::SecretDigest;
+use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
+
+pub(super) const VERSION: u8 = 1;
+
+impl Meta {
+    pub(crate) fn encode(&self) -> Result<Bytes> {
+        // Taken apart, so that a new field is stored or left out on purpose.
+        let Self { created_at, authenticated_at, lifetime, codec, secrets, earlier_revisions, unknown } =
+            self;
+        let Lifetime { idle_timeout, absolute_timeout, cookie } = lifetime;
+        let Secrets { current, issued_at, replaced } = secrets;
+        let wire = Wire {
+            created_at: created_at.as_millis(),
+            authenticated_at: authenticated_at.map(Timestamp::as_millis),
+            idle_timeout: idle_timeout.map(millis),
+            absolute_timeout: millis(*absolute_timeout),
+            cookie: *cookie,
+            codec: codec.number(),
+            digest: current.into(),
+            issued_at: issued_at.as_millis(),
+            replaced: replaced.iter().map(WireReplaced::from).collect(),
+            revisions: WireBytes(earlier_revisions.iter().flat_map(|random| random.to_be_bytes()).collect()),
+            unknown: unknown.clone(),
+        };
+        let mut bytes = vec![VERSION];
+        rmp_serde::encode::write_named(&mut bytes, &wire)
+            .map_err(|error| Error::new(ErrorKind::Internal, error))?;
+        Ok(bytes.into())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let (version, map) = bytes.split_first().ok_or_else(|| corrupt("empty"))?;
+        match *version {
+            VERSION => {}
+            0 => return Err(corrupt("version 0")),
+            newer => {
+                let detail = format!("format {newer}; this release reads format {VERSION}");
+                return Err(Error::describe(ErrorKind::UnknownFormat, detail));
+            }
+        }
+        // The decoder's own message could quote what it read.
+        let wire: Wire = rmp_serde::from_slice(map).map_err(|_| corrupt("not the expected fields"))?;
+        wire.try_into()
+    }
+}
+
+fn corrupt(what: &'static str) -> Error {
+    Error::describe(ErrorKind::Corrupt, format!("bookkeeping: {what}"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(millis: i64) -> Result<Timestamp> {
+    Timestamp::from_millis(millis).ok_or_else(|| corrupt("a time out of range"))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    #[serde(rename = "c")]
+    created_at: i64,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    authenticated_at: Option<i64>,
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<u64>,
+    #[serde(rename = "x")]
+    absolute_timeout: u64,
+    #[serde(rename = "k")]
+    cookie: CookieLifetime,
+    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
+    codec: u8,
+    #[serde(rename = "d")]
+    digest: WireBytes,
+    #[serde(rename = "s")]
+    issued_at: i64,
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<WireReplaced>,
+    #[serde(rename = "r", default, skip_serializing_if = "WireBytes::is_empty")]
+    revisions: WireBytes,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, rmpv::Value>,
+}
+
+impl TryFrom<Wire> for Meta {
+    type Error = Error;
+
+    fn try_from(wire: Wire) -> Result<Self> {
+        let lifetime = Lifetime {
+            idle_timeout: wire.idle_timeout.map(Duration::from_millis),
+            absolute_timeout: Duration::from_millis(wire.absolute_timeout),
+            cookie: wire.cookie,
+        };
+        lifetime.validate().map_err(|_| corrupt("a lifetime out of range"))?;
+        let revisions =
+            wire.revisions.0.chunks(4).map(|random| {
+                random.try_into().map(u32::from_be_bytes).map_err(|_| corrupt("half a revision"))
+            });
+        Ok(Self {
+            created_at: time(wire.created_at)?,
+            authenticated_at: wire.authenticated_at.map(time).transpose()?,
+            lifetime,
+            codec: Codec::from_number(wire.codec)?,
+            secrets: Secrets {
+                current: wire.digest.try_into()?,
+                issued_at: time(wire.issued_at)?,
+                replaced: wire.replaced.into_iter().map(Replaced::try_from).collect::<Result<_>>()?,
+            },
+            earlier_revisions: revisions.collect::<Result<_>>()?,
+            unknown: wire.unknown,
+        })
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireReplaced {
+    #[serde(rename = "d")]
+    digest: WireBytes,
+    #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
+    privilege: bool,
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    valid_until: Option<i64>,
+}
+
+impl From<&Replaced> for WireReplaced {
+    fn from(replaced: &Replaced) -> Self {
+        let Replaced { digest, by, valid_until } = replaced;
+        Self {
+            digest: digest.into(),
+            privilege: *by == Rotation::Privilege,
+            valid_until: valid_until.map(Timestamp::as_millis),
+        }
+    }
+}
+
+impl TryFrom<WireReplaced> for Replaced {
+    type Error = Error;
+
+    fn try_from(wire: WireReplaced) -> Result<Self> {
+        let by = if wire.privilege { Rotation::Privilege } else { Rotation::Periodic };
+        let valid_until = wire.valid_until.map(time).transpose()?;
+        if by == Rotation::Privilege && valid_until.is_none() {
+            return Err(corrupt("a secret replaced for privilege that never died"));
+        }
+        Ok(Self { digest: wire.digest.try_into()?, by, valid_until })
+    }
+}
+
+/// Bytes as MessagePack's binary type, where serde would write a list of numbers.
+#[derive(Default)]
+struct WireBytes(Vec<u8>);
+
+impl WireBytes {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&SecretDigest> for WireBytes {
+    fn from(digest: &SecretDigest) -> Self {
+        Self(digest.as_bytes().to_vec())
+    }
+}
+
+impl TryFrom<WireBytes> for SecretDigest {
+    type Error = Error;
+
+    fn try_from(bytes: WireBytes) -> Result<Self> {
+        bytes.0.try_into().map(Self::from_bytes).map_err(|_| corrupt("a digest of another length"))
+    }
+}
+
+impl Serialize for WireBytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WireBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = WireBytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<WireBytes, E> {
+                Ok(WireBytes(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<WireBytes, E> {
+                Ok(WireBytes(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}

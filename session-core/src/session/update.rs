@@ -1,0 +1,240 @@
+//! The update of a stored session: compare-and-set, and again on newer values when another
+//! request was first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::change::{refuse_overwrites, replay};
+use crate::contention::Turn;
+use crate::meta::{Landed, Meta};
+use crate::secrets::Rotation;
+use crate::session::Committed;
+use crate::session::commit::{TIME_BOUND, check_size};
+use crate::session::state::{Base, Origin, Work};
+use crate::values::Document;
+use crate::{Error, ErrorKind, Record, Result, SessionEvent, SessionManager, Timestamp, UpdateOutcome};
+
+/// The longest pause between two attempts that lost against another process.
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// An update of a stored session, over as many attempts as it takes.
+pub(super) struct Update<'a> {
+    manager: &'a SessionManager,
+    work: &'a mut Work,
+    opened: Arc<Base>,
+    deadline: Instant,
+    turn: Option<Turn>,
+    lost: u32,
+}
+
+impl<'a> Update<'a> {
+    pub(super) fn new(manager: &'a SessionManager, work: &'a mut Work, opened: Arc<Base>) -> Self {
+        Self { manager, work, opened, deadline: Instant::now() + TIME_BOUND, turn: None, lost: 0 }
+    }
+
+    pub(super) async fn run(mut self) -> Result<(Origin, Committed)> {
+        let unasked = self.is_unasked();
+        match self.attempt().await {
+            // A rotation is due again with the next request; this one has its answer.
+            Err(error) if unasked => {
+                tracing::warn!(id = ?self.opened.id(), %error, "could not rotate a session");
+                Ok((Origin::Live(self.opened), Committed::Unchanged))
+            }
+            result => result,
+        }
+    }
+
+    /// Whether all that there is to do is the core's own affair.
+    fn is_unasked(&self) -> bool {
+        let intent = &self.work.intent;
+        self.work.changes.is_empty() && !intent.changes_privilege() && intent.lifetime.is_none()
+    }
+
+    async fn attempt(&mut self) -> Result<(Origin, Committed)> {
+        let mut base = self.opened.clone();
+        let mut document = self.work.document.clone();
+        self.prepare_rotation()?;
+        loop {
+            let now = self.manager.now();
+            self.refuse_if_overtaken(&base, now)?;
+            let (record, meta) = self.next_record(&base, &document, now)?;
+            self.work.attempts.revisions.push(record.revision);
+            let sent =
+                self.manager.store().update(base.id(), base.record.revision, record.clone(), now).await;
+            let current = match sent {
+                Ok(UpdateOutcome::Updated) => return self.done(record, meta),
+                Ok(UpdateOutcome::Gone) => {
+                    self.work.attempts.revisions.clear();
+                    return Err(ErrorKind::Gone.into());
+                }
+                Ok(UpdateOutcome::Conflict(current)) => current,
+                Err(error) => return self.look_after(error).await,
+            };
+            self.manager.notice(SessionEvent::Conflict(base.id()));
+            let meta = Meta::decode(&current.meta)?;
+            // This one is answered, and can only have landed if a client below the driver sent it twice.
+            let tried = self.work.attempts.revisions.pop();
+            let landed = tried.is_some_and(|tried| meta.landed(current.revision, tried) == Landed::Yes);
+            if landed || self.has_landed(&current, &meta)? {
+                return self.done(current, meta);
+            }
+            // Where the session has as many writes already, what they expect is gone for good. A later
+            // attempt of an earlier commit may still arrive.
+            self.work.attempts.revisions.retain(|tried| tried.sequence() > current.revision.sequence());
+            let current = self.wait_turn(current).await?;
+            let meta = Meta::decode(&current.meta)?;
+            if self.has_landed(&current, &meta)? {
+                return self.done(current, meta);
+            }
+            if !meta.secrets.may_write(self.opened.digest) {
+                return Err(ErrorKind::Stale.into());
+            }
+            self.drop_periodic_rotation_after_another(&meta);
+            base = Base::new(self.opened.token.clone(), current, meta)?;
+            document = self.replay(&base)?;
+            if self.is_done_already(&base, &document)? {
+                return Ok((Origin::Live(base), Committed::Unchanged));
+            }
+        }
+    }
+
+    /// Takes a fresh secret for a rotation that is wanted or due: the same for every attempt.
+    fn prepare_rotation(&mut self) -> Result<()> {
+        let rotation = self.work.due_rotation(self.manager.settings(), &self.opened, self.manager.now());
+        if let (Some(by), None) = (rotation, &self.work.attempts.fresh) {
+            let fresh = self.manager.ids().generate()?.with_id(self.opened.id());
+            self.work.attempts.fresh = Some((fresh, by));
+        }
+        Ok(())
+    }
+
+    fn refuse_if_overtaken(&self, base: &Base, now: Timestamp) -> Result<()> {
+        let allowed = || {
+            let grace = self.manager.settings().grace;
+            base.meta.secrets.may_change_privilege(self.opened.digest, now, grace)
+        };
+        if self.work.intent.changes_privilege() && !allowed() { Err(ErrorKind::Stale.into()) } else { Ok(()) }
+    }
+
+    /// Another request has rotated since this one was opened: once is enough.
+    fn drop_periodic_rotation_after_another(&mut self, meta: &Meta) {
+        if meta.secrets.current != self.opened.meta.secrets.current
+            && let Some((_, Rotation::Periodic)) = self.work.attempts.fresh
+        {
+            self.work.attempts.fresh = None;
+        }
+    }
+
+    fn replay(&mut self, base: &Base) -> Result<Document> {
+        let (older, newer) = (&self.opened.document, &base.document);
+        refuse_overwrites(&self.work.changes, &self.work.reads, older, newer)?;
+        replay(&mut self.work.changes, older, newer)
+    }
+
+    fn is_done_already(&self, base: &Base, document: &Document) -> Result<bool> {
+        Ok(self.work.attempts.fresh.is_none()
+            && self.work.intent.lifetime.is_none()
+            && (self.work.changes.is_empty() || document.same_values(&base.document)?))
+    }
+
+    fn next_record(&self, base: &Base, document: &Document, now: Timestamp) -> Result<(Record, Meta)> {
+        let mut meta = base.meta.clone();
+        meta.push_revision(base.record.revision);
+        let mut deadline = base.record.deadline;
+        let mut principal = base.record.principal.clone();
+        if let Some((fresh, by)) = &self.work.attempts.fresh {
+            meta.secrets.rotate(*by, fresh.digest(), now);
+        }
+        let intent = &self.work.intent;
+        if let Some(signed_in) = &intent.sign_in {
+            meta.authenticated_at = Some(now);
+            principal = Some(signed_in.clone());
+        }
+        if let Some(lifetime) = intent.lifetime {
+            meta.lifetime = lifetime;
+        }
+        if intent.sign_in.is_some() || intent.lifetime.is_some() {
+            deadline = meta.lifetime.deadline(meta.period_start());
+        }
+        let revision = base.record.revision.next(rand::random());
+        let record = Record::new(revision, now, meta.lifetime.expires_at(now, deadline), deadline)
+            .with_principal(principal)
+            .with_meta(meta.encode()?)
+            .with_data(meta.codec.write(document)?);
+        check_size(self.manager, &record, Some(&base.record))?;
+        Ok((record, meta))
+    }
+
+    /// Queues behind the other writers of this process, and returns what is stored once it is this
+    /// one's turn.
+    async fn wait_turn(&mut self, current: Record) -> Result<Record> {
+        self.lost += 1;
+        if self.turn.is_none() {
+            let turn = self.manager.contention().turn(self.opened.id(), self.deadline).await?;
+            let waited = turn.waited;
+            self.turn = Some(turn);
+            if !waited {
+                return Ok(current);
+            }
+        } else {
+            // Lost in spite of its turn, so to another process: full jitter between the two.
+            let longest = Duration::from_millis(1 << self.lost.min(6)).min(MAX_PAUSE);
+            tokio::time::sleep(longest.mul_f64(rand::random())).await;
+        }
+        if Instant::now() >= self.deadline {
+            return Err(ErrorKind::Contended.into());
+        }
+        let latest = self.manager.store().load_latest(self.opened.id(), self.manager.now()).await?;
+        latest.ok_or_else(|| ErrorKind::Gone.into())
+    }
+
+    /// After a failure that leaves open whether the update took effect: looks once.
+    async fn look_after(&mut self, error: Error) -> Result<(Origin, Committed)> {
+        use ErrorKind::{Config, SchemaMissing, TooLarge, Unsupported};
+        if let Config | SchemaMissing | TooLarge | Unsupported = error.kind() {
+            self.work.attempts.revisions.pop();
+            return Err(error);
+        }
+        let latest = self.manager.store().load_latest(self.opened.id(), self.manager.now()).await;
+        let Ok(Some(current)) = latest else {
+            return Err(error);
+        };
+        let meta = Meta::decode(&current.meta)?;
+        match self.has_landed(&current, &meta) {
+            Ok(true) => self.done(current, meta),
+            // Not yet: it may still arrive. Whoever commits again finds out.
+            Ok(false) | Err(_) => Err(error),
+        }
+    }
+
+    /// Whether one of the attempts is part of what is stored now.
+    fn has_landed(&self, current: &Record, meta: &Meta) -> Result<bool> {
+        let outcomes =
+            || self.work.attempts.revisions.iter().map(|tried| meta.landed(current.revision, *tried));
+        if outcomes().any(|landed| landed == Landed::Yes) {
+            return Ok(true);
+        }
+        if outcomes().any(|landed| landed == Landed::Unknown) {
+            return Err(ErrorKind::Indeterminate.into());
+        }
+        Ok(false)
+    }
+
+    fn done(&self, record: Record, meta: Meta) -> Result<(Origin, Committed)> {
+        let Some((fresh, _)) = self.work.attempts.fresh.clone() else {
+            let base = Base::new(self.opened.token.clone(), record, meta)?;
+            return Ok((Origin::Live(base), Committed::Unchanged));
+        };
+        self.manager.notice(SessionEvent::Rotated(fresh.id()));
+        // Replaced again since it landed: the browser may hold the newer one.
+        let committed = if meta.secrets.current == fresh.digest() {
+            let max_age = meta.lifetime.max_age(self.manager.now(), record.deadline);
+            Committed::SetToken { token: fresh.clone(), max_age }
+        } else {
+            Committed::Unchanged
+        };
+        Ok((Origin::Live(Base::new(fresh, record, meta)?), committed))
+    }
+}
