@@ -57,6 +57,8 @@ pub(crate) enum Landed {
 const VERSION: u8 = 1;
 const REPLACED_KEPT: usize = 4;
 const REVISIONS_KEPT: usize = 8;
+/// How deep the map may be nested. The decoder recurses: its own limit is more than a stack holds.
+const MAX_DEPTH: usize = 32;
 
 impl Meta {
     pub(crate) fn new(current: SecretDigest, lifetime: Lifetime, now: Timestamp) -> Self {
@@ -154,8 +156,10 @@ impl Meta {
                 return Err(Error::describe(ErrorKind::UnknownFormat, detail));
             }
         }
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(map);
+        decoder.set_max_depth(MAX_DEPTH);
         // The decoder's own message could quote what it read.
-        let wire: Wire = rmp_serde::from_slice(map).map_err(|_| corrupt("not the expected fields"))?;
+        let wire = Wire::deserialize(&mut decoder).map_err(|_| corrupt("not the expected fields"))?;
         wire.try_into()
     }
 }
