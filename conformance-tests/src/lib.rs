@@ -1,3 +1,5 @@
+//! The conformance suite for drivers of session-kit: what every `SessionBackend` must do, as named tests.
+//!
 #![doc = include_str!("../README.md")]
 
 pub mod broken;

@@ -7,6 +7,7 @@ mod handlers;
 mod pages;
 
 use std::error::Error as _;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ async fn main() -> ExitCode {
     let outcome = match Options::from_arguments() {
         Ok(Some(options)) => serve(options).await,
         Ok(None) => {
-            println!("{USAGE}");
+            say(io::stdout(), USAGE);
             return ExitCode::SUCCESS;
         }
         Err(error) => Err(format!("{error}; see --help")),
@@ -42,7 +43,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // In one line, whatever the options held.
-            eprintln!("demo: {}", message.replace(char::is_control, " "));
+            say(io::stderr(), &format!("demo: {}", message.replace(char::is_control, " ")));
             ExitCode::from(2)
         }
     }
@@ -91,12 +92,18 @@ async fn serve(options: Options) -> Result<(), String> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let app = app::router(sessions, address.ip().is_loopback());
-    println!("listening on http://{address}");
-    axum::serve(listener, app)
-        .with_graceful_shutdown(asked_to_stop())
-        .await
-        .map_err(|error| format!("cannot serve: {error}"))
+    let app = app::router(sessions, address.ip().to_canonical().is_loopback());
+    say(io::stdout(), &format!("listening on http://{address}"));
+    let serving = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
+    tokio::select! {
+        ended = serving => ended.map_err(|error| format!("cannot serve: {error}")),
+        () = out_of_patience() => Ok(()),
+    }
+}
+
+/// Writes a line; whoever closed the pipe or filled the disk behind it does without.
+fn say(mut out: impl Write, line: &str) {
+    let _ = writeln!(out, "{line}");
 }
 
 async fn open_store(options: &Options) -> session_kit::Result<SessionManager> {
@@ -114,6 +121,19 @@ fn with_sources(error: &session_kit::Error) -> String {
     }
     line
 }
+
+/// Ends a while after the process was asked to stop, or when it is asked again: a client that never
+/// finishes its request must not keep it alive.
+async fn out_of_patience() {
+    asked_to_stop().await;
+    tokio::select! {
+        () = asked_to_stop() => {}
+        () = tokio::time::sleep(LONGEST_STOP) => {}
+    }
+}
+
+/// As long as the slowest honest request takes: a commit that waits for a locked database.
+const LONGEST_STOP: Duration = Duration::from_secs(10);
 
 /// Ends with the first SIGINT or SIGTERM; requests under way are served to their end.
 async fn asked_to_stop() {

@@ -60,6 +60,27 @@ async fn a_request_under_way_is_finished_before_the_process_ends() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_never_finishes_its_request_does_not_keep_the_process_alive() {
+    let half = "GET / HTTP/1.1\r\nHost: demo\r\nX-Slow: ";
+    // Asked twice it ends at once, asked once after a while.
+    for asked_again in [true, false] {
+        let mut server = Server::on_memory().await;
+        let mut slow = server.connect().await;
+        slow.write_all(half.as_bytes()).await.unwrap();
+        // Answered, so the half request before it has been accepted too.
+        Browser::new(&server).home().await;
+        server.signal("TERM").await;
+        let refused = async { while TcpStream::connect(server.address()).await.is_ok() {} };
+        timeout(PATIENCE, refused).await.expect("no new visitors");
+        if asked_again {
+            server.signal("INT").await;
+        }
+        assert!(server.end().await.success());
+        drop(slow);
+    }
+}
+
 /// Reads the lines of an answer's head.
 async fn read_head(connection: &mut BufReader<TcpStream>) -> Vec<String> {
     let mut lines = Vec::new();

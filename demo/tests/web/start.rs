@@ -42,6 +42,16 @@ async fn a_wrong_option_is_named() {
 }
 
 #[tokio::test]
+async fn output_that_cannot_be_written_changes_no_exit_code() {
+    let workplace = Workplace::new();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut help = workplace.demo(&["--help"]);
+    let mut refused = workplace.demo(&["--store", "floppy:a"]);
+    assert!(help.stdout(full()).status().await.unwrap().success());
+    assert_eq!(refused.stderr(full()).status().await.unwrap().code(), Some(2));
+}
+
+#[tokio::test]
 async fn an_unknown_store_is_named() {
     let workplace = Workplace::new();
     for (url, named) in [

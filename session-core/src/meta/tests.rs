@@ -57,6 +57,32 @@ fn damage_is_corrupt() {
 }
 
 #[test]
+fn no_damage_makes_the_decoder_panic() {
+    let mut meta = meta();
+    meta.secrets.rotate(Rotation::Privilege, digest(1), at(3_000));
+    meta.push_revision(Revision::first(7));
+    let bytes = meta.encode().unwrap();
+    for position in 1..bytes.len() {
+        for byte in 0..=u8::MAX {
+            let mut damaged = bytes.to_vec();
+            damaged[position] = byte;
+            drop(Meta::decode(&damaged).and_then(|meta| meta.encode()));
+        }
+    }
+    // In a field of a later release: lists in lists, and lists and texts that claim to be huge.
+    let deep = |levels| [vec![0x91; levels], vec![0xc0]].concat();
+    let hostile =
+        [deep(500), deep(100_000), vec![0xdd, 0xff, 0xff, 0xff, 0xff], vec![0xdb, 0xff, 0xff, 0xff, 0xff]];
+    for field in hostile {
+        let mut damaged = bytes.to_vec();
+        damaged[1] += 1;
+        damaged.extend([0xa1, b'z']);
+        damaged.extend(field);
+        drop(Meta::decode(&damaged).and_then(|meta| meta.encode()));
+    }
+}
+
+#[test]
 fn a_session_of_one_write_costs_little() {
     assert!(meta().encode().unwrap().len() < 90, "{}", meta().encode().unwrap().len());
 }

@@ -13,6 +13,8 @@ use crate::token::SecretDigest;
 use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
 
 pub(super) const VERSION: u8 = 1;
+/// How deep the map may be nested. The decoder recurses: its own limit is more than a stack holds.
+const MAX_DEPTH: usize = 32;
 
 impl Meta {
     pub(crate) fn encode(&self) -> Result<Bytes> {
@@ -50,8 +52,10 @@ impl Meta {
                 return Err(Error::describe(ErrorKind::UnknownFormat, detail));
             }
         }
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(map);
+        decoder.set_max_depth(MAX_DEPTH);
         // The decoder's own message could quote what it read.
-        let wire: Wire = rmp_serde::from_slice(map).map_err(|_| corrupt("not the expected fields"))?;
+        let wire = Wire::deserialize(&mut decoder).map_err(|_| corrupt("not the expected fields"))?;
         wire.try_into()
     }
 }

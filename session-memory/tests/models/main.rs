@@ -1,0 +1,6 @@
+//! Sessions against models, on the one store that is fast enough for thousands of histories.
+
+#[cfg(test)]
+mod serial;
+#[cfg(test)]
+mod tokens;
