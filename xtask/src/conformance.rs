@@ -7,7 +7,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// The rows of a full run. The embedded stores need no server, so nothing excuses their absence.
+/// The rows of a full run. For one that is the name of a service (`postgres`, `redis`), a run starts
+/// that server; the others are embedded stores, so nothing excuses their absence.
 pub(crate) const EXPECTED_ROWS: &[&str] = &["memory", "sqlite"];
 
 /// Holds one line, `<n> of <n> broken backends caught`; every other file holds rows.
