@@ -6,6 +6,7 @@
 mod conformance;
 mod dependencies;
 mod lint;
+mod services;
 mod sources;
 mod steps;
 mod test;
@@ -15,6 +16,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use lint::LintOptions;
+use services::Request;
 use test::TestOptions;
 use workspace::Workspace;
 
@@ -31,11 +33,22 @@ Usage: cargo xtask <command> [flags]
                        (sets CONFORMANCE_QUICK=1); an incomplete conformance table is no failure
       --allow-missing  a store's server that is not there skips its tests instead of failing them
                        (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run
+      Servers that stores need are started as by `services up`, and stopped at the end unless they
+      ran before.
 
   lint [--no-install]
       Checks the sources by the rules of this repository, formatting, clippy, the documentation,
       each cargo feature by itself, and the dependencies by cargo-deny.
       --no-install     does not install cargo-deny where it is missing; its checks are left out
+
+  services up [NAME..]
+      Starts private servers for tests and prints where they are, one line for each:
+      SESSION_TEST_POSTGRES=<url>. They run until `services down`; those that run already stay as
+      they are. Names: postgres, redis; none means all. Where such a variable is set, its server is
+      used and none is started. What is missing is installed by apt-get if root asks.
+
+  services down [NAME..]
+      Stops the servers that `services up` has started, and removes their data.
 
   help
       Prints this text.
@@ -47,6 +60,7 @@ enum Command {
     Help,
     Test(TestOptions),
     Lint(LintOptions),
+    Services(Request),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +79,9 @@ fn main() -> ExitCode {
         }
         Command::Test(options) => Workspace::find().and_then(|workspace| test::run(&workspace, options)),
         Command::Lint(options) => Workspace::find().map(|workspace| lint::run(&workspace, options)),
+        Command::Services(request) => {
+            Workspace::find().and_then(|workspace| services::run(&workspace, request))
+        }
     };
     match all_is_well {
         Ok(true) => ExitCode::SUCCESS,
@@ -76,9 +93,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut arguments = arguments.peekable();
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let Some(name) = arguments.next() else { return Ok(Command::Help) };
+    if name == "services" {
+        let words: Vec<_> = arguments.collect();
+        let wants_help = words.iter().any(|word| word == "--help" || word == "-h");
+        return if wants_help { Ok(Command::Help) } else { Request::parse(&words).map(Command::Services) };
+    }
     let mut command = match name.as_str() {
         "help" | "--help" | "-h" => Command::Help,
         "test" => Command::Test(TestOptions::default()),
@@ -107,7 +128,7 @@ mod tests {
 
     #[test]
     fn nothing_and_help_print_the_usage() {
-        for words in ["", "help", "--help", "-h", "test --help", "lint -h"] {
+        for words in ["", "help", "--help", "-h", "test --help", "lint -h", "services up --help"] {
             assert!(matches!(parse_words(words), Ok(Command::Help)), "{words:?}");
         }
     }
@@ -130,6 +151,7 @@ mod tests {
             ("test extra", "extra"),
             ("lint --quick", "--quick"),
             ("help me", "me"),
+            ("services up mysql", "mysql"),
         ] {
             let problem = parse_words(words).err().unwrap();
             assert!(problem.contains(&format!("`{named}`")), "{words:?}: {problem}");

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conformance;
+use crate::services::{self, TestRun};
 use crate::steps::{self, Steps};
 use crate::test_counts::TestCounts;
 use crate::workspace::{Package, Workspace};
@@ -29,15 +30,23 @@ pub(crate) struct TestOptions {
 /// Runs all steps; `Ok(false)` if one of them failed.
 pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, String> {
     let summaries = fresh_directory(workspace.target_directory.join("conformance-summary"))?;
+    let mut steps = Steps::default();
+    let mut test_run = TestRun::default();
+    let services = services::of_rows(conformance::EXPECTED_ROWS);
+    if !services.is_empty() {
+        steps.run("services", || {
+            test_run.start(&workspace.target_directory, &services, options.allow_missing)
+        });
+    }
     let cargo_test = |arguments: &[&str]| {
         let mut command = workspace.cargo(["test", "--workspace", "--all-features", "--locked"]);
         command.args(arguments).env("CONFORMANCE_SUMMARY_DIR", &summaries);
         set_switch(&mut command, "CONFORMANCE_QUICK", options.quick);
         set_switch(&mut command, "SESSION_TEST_ALLOW_MISSING", options.allow_missing);
+        test_run.describe_to(&mut command);
         command
     };
 
-    let mut steps = Steps::default();
     let mut counts = TestCounts::default();
     let mut run_tests = |steps: &mut Steps, name: &str, arguments: &[&str]| {
         steps.run(name, || run_and_count(cargo_test(arguments).arg("--no-fail-fast"), &mut counts));
@@ -51,11 +60,15 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
         run_tests(&mut steps, "doc tests", &["--doc"]);
     }
 
-    let table = conformance::read(&summaries);
+    let table = conformance::read(&summaries, conformance::EXPECTED_ROWS);
     steps.run("conformance table", || {
-        let problems = table.problems(options.quick);
+        let excused = if options.allow_missing { test_run.missing() } else { &[] };
+        let problems = table.problems(options.quick, excused);
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     });
+    if !services.is_empty() {
+        steps.run("services stopped", || test_run.stop());
+    }
     report(&steps, &table, &counts, options);
     Ok(steps.failures().is_none() && counts.are_complete())
 }

@@ -1,0 +1,186 @@
+//! `cargo xtask services`: private servers for tests, on free ports of the loopback interface.
+//!
+//! They outlive the command that starts them, and are found again by what runs, not by what a file
+//! says. To add one: implement `Service`, and list it in `KNOWN`.
+
+mod home;
+mod instance;
+mod postgres;
+mod process;
+mod programs;
+mod redis;
+mod service;
+mod state;
+mod test_run;
+mod user;
+
+use std::cell::LazyCell;
+use std::io::{self, Write};
+use std::path::Path;
+
+use home::Home;
+use instance::Instance;
+use postgres::Postgres;
+use programs::Programs;
+use redis::Redis;
+use service::Service;
+pub(crate) use test_run::TestRun;
+
+use crate::workspace::Workspace;
+
+/// In the order in which they start. No test of these cuts the power, so none waits for the disk.
+const KNOWN: [&dyn Service; 2] =
+    [&Postgres { name: "postgres", fsync: false }, &Redis { name: "redis", append_only: false }];
+
+pub(crate) enum Request {
+    Up(Vec<&'static dyn Service>),
+    Down(Vec<&'static dyn Service>),
+    /// What a test run starts for itself: waits for its end, then stops its services.
+    Guard(String),
+}
+
+impl Request {
+    /// Reads `up postgres redis`; no name means all.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
+        let Some((verb, names)) = words.split_first() else {
+            return Err("`services` needs `up` or `down`".to_owned());
+        };
+        match (verb.as_str(), names) {
+            ("up", names) => Ok(Self::Up(select(names)?)),
+            ("down", names) => Ok(Self::Down(select(names)?)),
+            ("guard", [run]) => Ok(Self::Guard(run.clone())),
+            _ => Err(format!("`services` does not know `{}`", words.join(" "))),
+        }
+    }
+}
+
+/// Carries the request out; `Ok(false)` if one of the services could not be started or stopped.
+pub(crate) fn run(workspace: &Workspace, request: Request) -> Result<bool, String> {
+    let target = &workspace.target_directory;
+    match request {
+        Request::Up(services) => {
+            let mut all_are_up = true;
+            for (service, started) in up(target, &services, None) {
+                match started {
+                    Ok(url) => println!("{}={url}", service.variable()),
+                    Err(reason) => {
+                        progress(&reason);
+                        all_are_up = false;
+                    }
+                }
+            }
+            Ok(all_are_up)
+        }
+        Request::Down(services) => down(target, &services, |_| true),
+        Request::Guard(run) => test_run::guard(target, &run),
+    }
+}
+
+/// The known services among the rows of the conformance table.
+pub(crate) fn of_rows(rows: &[&str]) -> Vec<&'static dyn Service> {
+    KNOWN.into_iter().filter(|service| rows.contains(&service.name())).collect()
+}
+
+type Started = (&'static dyn Service, Result<String, String>);
+
+/// One service that does not start stops no other.
+fn up(target: &Path, services: &[&'static dyn Service], owner: Option<&str>) -> Vec<Started> {
+    // Only where it is needed: servers that are there already ask nothing of this system.
+    let home = LazyCell::new(|| process::can_be_found().and_then(|()| Home::lock(target)));
+    let mut programs = Programs::default();
+    let start = |service: &&'static dyn Service| {
+        let started = match named(*service) {
+            Some(url) => Ok(url),
+            None => match &*home {
+                Ok(home) => Instance::new(*service, home).up(owner, &mut programs),
+                Err(reason) => Err(reason.clone()),
+            },
+        };
+        (*service, started.map_err(|reason| format!("{}: {reason}", service.name())))
+    };
+    services.iter().map(start).collect()
+}
+
+/// The server that the caller has already.
+fn named(service: &dyn Service) -> Option<String> {
+    std::env::var(service.variable()).ok().filter(|url| !url.is_empty())
+}
+
+/// Stops those that are wanted; `Ok(false)` if one of them could not be stopped.
+fn down(
+    target: &Path,
+    services: &[&'static dyn Service],
+    is_wanted: impl Fn(&Instance) -> bool,
+) -> Result<bool, String> {
+    let home = Home::lock(target)?;
+    let mut all_are_down = true;
+    for service in services {
+        let instance = Instance::new(*service, &home);
+        if is_wanted(&instance)
+            && let Err(reason) = instance.down()
+        {
+            progress(&format!("{}: {reason}", service.name()));
+            all_are_down = false;
+        }
+    }
+    Ok(all_are_down)
+}
+
+fn select(names: &[String]) -> Result<Vec<&'static dyn Service>, String> {
+    let known: Vec<&str> = KNOWN.iter().map(|service| service.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("there is no service `{unknown}`, only {}", known.join(", ")));
+    }
+    let is_selected =
+        |service: &&dyn Service| names.is_empty() || names.iter().any(|name| name == service.name());
+    Ok(KNOWN.into_iter().filter(is_selected).collect())
+}
+
+/// Says what happens on stderr. Who listens may be gone (an interrupted run), which is no reason to
+/// fail as `eprintln` would.
+fn progress(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Request, String> {
+        Request::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn names(services: &[&dyn Service]) -> Vec<&'static str> {
+        services.iter().map(|service| service.name()).collect()
+    }
+
+    #[test]
+    fn names_select_and_no_name_is_all() {
+        for (words, expected) in [
+            ("up", vec!["postgres", "redis"]),
+            ("up redis", vec!["redis"]),
+            ("up redis postgres redis", vec!["postgres", "redis"]),
+        ] {
+            let Ok(Request::Up(services)) = parse(words) else { panic!("{words}") };
+            assert_eq!(names(&services), expected, "{words}");
+        }
+        let Ok(Request::Down(services)) = parse("down postgres") else { panic!() };
+        assert_eq!(names(&services), ["postgres"]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        for words in ["", "start", "up mysql", "down --all", "guard"] {
+            let problem = parse(words).err().unwrap();
+            let named = words.split_whitespace().last().unwrap_or("up");
+            assert!(problem.contains(named), "{words}: {problem}");
+        }
+    }
+
+    #[test]
+    fn rows_that_need_a_server_name_it() {
+        assert_eq!(names(&of_rows(&["memory", "redis", "sqlite"])), ["redis"]);
+        assert!(of_rows(&["memory", "sqlite"]).is_empty());
+        assert_eq!(KNOWN.map(|service| service.variable()), ["SESSION_TEST_POSTGRES", "SESSION_TEST_REDIS"]);
+    }
+}
