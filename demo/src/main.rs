@@ -19,8 +19,8 @@ use tokio::net::TcpListener;
 const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS] [--rotate-every SECONDS]
 
-  --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
-                          (default sqlite:demo-sessions.db)
+  --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
+                          redis://HOST, rediss://HOST (default sqlite:demo-sessions.db)
   --listen ADDRESS        where to serve (default 127.0.0.1:3000)
   --rotate-every SECONDS  how often to replace the token of a signed-in session (default: never)
   -h, --help              this text
