@@ -1,0 +1,336 @@
+//! The verbs: each one command or script about one key, with the principal's index before and after.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Value;
+use session_core::{
+    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
+    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+};
+
+use crate::config::RedisConfig;
+use crate::connection::Connection;
+use crate::keys::Keys;
+use crate::listing::Next;
+use crate::record_format::{decode, encode, revision, timestamp};
+use crate::script::{CREATE, DELETE, INDEX, TOUCH, UPDATE};
+use crate::server::check_eviction;
+
+/// Sessions in Redis or Valkey. Clones share its connection.
+///
+/// What it guarantees and where it ends stands in the [crate's documentation](crate).
+#[derive(Clone)]
+pub struct RedisBackend {
+    store: Arc<Store>,
+}
+
+impl RedisBackend {
+    /// Connects to the server that `config` describes.
+    ///
+    /// Finds out at once whether it is one that sessions may be kept on and whether the user may run scripts.
+    /// Needs a tokio runtime with I/O and time; the connection lives on the one that it was made on.
+    ///
+    /// # Errors
+    ///
+    /// - [`Config`](ErrorKind::Config): user or password are refused, or a right is missing; the server is older
+    ///   than 6.2, part of a cluster, or evicts keys; TLS does not work out; a field is out of its limits.
+    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, is loading its data, or is a
+    ///   replica.
+    /// - [`Timeout`](ErrorKind::Timeout): it does not answer.
+    pub async fn connect(config: RedisConfig) -> Result<Self> {
+        config.check()?;
+        let connection = Connection::new(config.client()?, config.connect_timeout, config.response_timeout);
+        connection.open().await?;
+        check_eviction(&connection, config.on_eviction).await?;
+        let address = format!("{}:{}/{}", config.host, config.port, config.database);
+        let store = Store {
+            connection,
+            keys: Keys::new(config.prefix),
+            // Limited to 400 days.
+            slack: config.expiry_slack,
+            address,
+        };
+        let backend = Self { store: Arc::new(store) };
+        // At the end of time no record is live, so this changes nothing, whatever is there.
+        backend.touch(SessionId::from_bytes([0; 16]), Timestamp::MAX, Timestamp::MAX).await?;
+        Ok(backend)
+    }
+
+    /// Runs a verb of several commands to its end, whether its caller waits for it or not.
+    async fn detached<T: Send + 'static>(
+        &self,
+        verb: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match tokio::spawn(verb).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(Error::describe(ErrorKind::Internal, "a task panicked")),
+            Err(_) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
+        }
+    }
+}
+
+#[async_trait]
+impl SessionBackend for RedisBackend {
+    /// One round trip, two with a principal.
+    async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
+        if record.principal.is_none() {
+            return self.store.create(id, &record, now).await;
+        }
+        let store = Arc::clone(&self.store);
+        self.detached(async move { store.create(id, &record, now).await }).await
+    }
+
+    /// One round trip.
+    async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
+        let reply = self.store.connection.send(redis::cmd("GET").arg(self.store.keys.record(id))).await?;
+        Ok(record(reply)?.filter(|record| record.is_live(now)))
+    }
+
+    /// One round trip, three if the record moves to another principal or a later deadline.
+    async fn update(
+        &self,
+        id: SessionId,
+        expected: Revision,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome> {
+        if record.principal.is_none() {
+            return self.store.update(id, expected, &record, now).await;
+        }
+        let store = Arc::clone(&self.store);
+        self.detached(async move { store.update(id, expected, &record, now).await }).await
+    }
+
+    /// One round trip; the payload does not travel.
+    async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
+        self.store.touch(id, expires_at, now).await
+    }
+
+    /// One round trip, two with a principal.
+    async fn delete(
+        &self,
+        id: SessionId,
+        expected: Option<Revision>,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome> {
+        let store = Arc::clone(&self.store);
+        self.detached(async move { store.delete(id, expected, now).await }).await
+    }
+
+    /// Nothing: the server expires records by itself.
+    async fn purge_expired(&self, _now: Timestamp, _limit: usize) -> Result<Purged> {
+        Ok(Purged::default())
+    }
+
+    /// Leaves damaged records out, with a warning for each. A page ends early at 4 MiB of records, and may be
+    /// empty though more follow.
+    ///
+    /// Each page of a principal reads the whole index of it; **each page of all sessions walks through
+    /// every key of the database**, so take large ones.
+    async fn list(
+        &self,
+        principal: Option<&Principal>,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Listing> {
+        let after = after.map(|cursor| cursor.session_id()).transpose()?;
+        self.store.list(principal, after, limit.max(1), now).await
+    }
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Store { connection, keys: _, slack: _, address } = &*self.store;
+        f.debug_struct("RedisBackend")
+            .field("address", address)
+            .field("connection", connection)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Store {
+    connection: Connection,
+    keys: Keys,
+    slack: Duration,
+    address: String,
+}
+
+impl Store {
+    async fn create(&self, id: SessionId, new: &Record, now: Timestamp) -> Result<CreateOutcome> {
+        let (bytes, keep) = (encode(new)?, self.keep_until(new.expires_at, now));
+        self.index(id, new, now).await?;
+        let arguments: [&[u8]; 3] = [&bytes, &timestamp(now), keep.as_bytes()];
+        match CREATE.run(&self.connection, &self.keys.record(id), &arguments).await? {
+            Value::Int(1) => Ok(CreateOutcome::Created),
+            there => Ok(CreateOutcome::Occupied(current(there)?)),
+        }
+    }
+
+    async fn update(
+        &self,
+        id: SessionId,
+        expected: Revision,
+        new: &Record,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome> {
+        let (key, bytes) = (self.keys.record(id), encode(new)?);
+        let (expected, keep, moment) =
+            (revision(expected), self.keep_until(new.expires_at, now), timestamp(now));
+        let mut indexed: &[u8] = b"0";
+        loop {
+            let arguments: [&[u8]; 5] = [&expected, &bytes, &moment, keep.as_bytes(), indexed];
+            match UPDATE.run(&self.connection, &key, &arguments).await? {
+                Value::Int(0) => return Ok(UpdateOutcome::Gone),
+                Value::Int(1) => return Ok(UpdateOutcome::Updated),
+                Value::Int(2) if indexed == b"0" => {
+                    self.index(id, new, now).await?;
+                    indexed = b"1";
+                }
+                there => return Ok(UpdateOutcome::Conflict(current(there)?)),
+            }
+        }
+    }
+
+    async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
+        let slack = self.slack.as_millis().to_string();
+        let arguments: [&[u8]; 3] = [&timestamp(expires_at), &timestamp(now), slack.as_bytes()];
+        match TOUCH.run(&self.connection, &self.keys.record(id), &arguments).await? {
+            Value::Int(touched) => Ok(touched == 1),
+            there => Err(unreadable(there)),
+        }
+    }
+
+    async fn delete(
+        &self,
+        id: SessionId,
+        expected: Option<Revision>,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome> {
+        let expected = expected.map(revision);
+        let arguments: [&[u8]; 2] = [expected.as_ref().map_or(&[], |bytes| bytes), &timestamp(now)];
+        match DELETE.run(&self.connection, &self.keys.record(id), &arguments).await? {
+            Value::Int(0) => Ok(DeleteOutcome::Absent),
+            Value::Int(1) => Ok(DeleteOutcome::Deleted),
+            Value::Array(principal) => {
+                self.forget(id, principal).await;
+                Ok(DeleteOutcome::Deleted)
+            }
+            there => Ok(DeleteOutcome::Conflict(current(there)?)),
+        }
+    }
+
+    /// Enters a session into the index of its principal, before its record is stored: a list may look at
+    /// an entry without a record, but a record without an entry would escape a revocation.
+    async fn index(&self, id: SessionId, new: &Record, now: Timestamp) -> Result<()> {
+        let Some(principal) = &new.principal else { return Ok(()) };
+        let end = new.deadline.max(new.expires_at);
+        // By a clock that is ahead by less than the slack, everything up to here has ended.
+        let ended = now.as_millis().saturating_sub(i64::try_from(self.slack.as_millis()).unwrap_or(i64::MAX));
+        let (score, ended, keep) =
+            (end.as_millis().to_string(), ended.to_string(), self.keep_until(end, now));
+        let arguments: [&[u8]; 4] = [id.as_bytes(), score.as_bytes(), ended.as_bytes(), keep.as_bytes()];
+        INDEX.run(&self.connection, &self.keys.index(principal), &arguments).await.map(drop)
+    }
+
+    /// Takes a deleted session off its principal's index. If that fails the entry goes with its time.
+    async fn forget(&self, id: SessionId, principal: Vec<Value>) {
+        let Some(Value::BulkString(name)) = principal.into_iter().next() else { return };
+        let Some(principal) = String::from_utf8(name).ok().and_then(|name| Principal::new(name).ok()) else {
+            return;
+        };
+        let mut command = redis::cmd("ZREM");
+        command.arg(self.keys.index(&principal)).arg(id.as_bytes().as_slice());
+        if let Err(error) = self.connection.send(&command).await {
+            tracing::debug!(%error, "a deleted session stays in the index of its principal");
+        }
+    }
+
+    async fn list(
+        &self,
+        principal: Option<&Principal>,
+        after: Option<SessionId>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Listing> {
+        let mut next = Next::new(after, limit);
+        match principal {
+            Some(principal) => next.scan_index(&self.connection, &self.keys.index(principal), now).await?,
+            None => next.scan_records(&self.connection, &self.keys).await?,
+        }
+        let mut more = next.is_full();
+        let ids = next.into_ids();
+        let (mut page, mut last, mut bytes) = (Vec::new(), None, 0);
+        for chunk in ids.chunks(CHUNK) {
+            if bytes >= PAGE_BYTES {
+                more = true;
+                break;
+            }
+            let mut commands = redis::pipe();
+            for id in chunk {
+                commands.cmd("GET").arg(self.keys.record(*id));
+            }
+            for (id, reply) in chunk.iter().zip(self.connection.send_all(&commands).await?) {
+                last = Some(*id);
+                let record = match reply.and_then(record) {
+                    Ok(Some(record)) => record,
+                    Ok(None) => continue,
+                    Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::UnknownFormat) => {
+                        tracing::warn!(?id, %error, "a list leaves out a record");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                bytes += record.meta.len() + record.data.len();
+                if record.is_live(now)
+                    && principal.is_none_or(|principal| record.principal.as_ref() == Some(principal))
+                {
+                    page.push((*id, record));
+                }
+            }
+        }
+        Ok(Listing::new(page, last.filter(|_| more).map(Cursor::after)))
+    }
+
+    /// How long the server keeps a key, in milliseconds: never less than the slack and 1 ms, so that the
+    /// caller's clock decides what is alive.
+    fn keep_until(&self, end: Timestamp, now: Timestamp) -> String {
+        let life = end.saturating_duration_since(now).max(Duration::from_millis(1));
+        (life + self.slack).as_millis().to_string()
+    }
+}
+
+/// Records that a list reads at once.
+const CHUNK: usize = 64;
+
+/// What a page holds at most, give or take a chunk.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// The record in an answer, if there is one.
+fn record(reply: Value) -> Result<Option<Record>> {
+    match reply {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => decode(Bytes::from(bytes)).map(Some),
+        _ => Err(strange()),
+    }
+}
+
+/// The record that a script found in its way.
+fn current(reply: Value) -> Result<Record> {
+    record(reply)?.ok_or_else(strange)
+}
+
+/// Why a script could not read what it returned.
+fn unreadable(reply: Value) -> Error {
+    match record(reply) {
+        Ok(_) => strange(),
+        Err(error) => error,
+    }
+}
+
+fn strange() -> Error {
+    Error::describe(ErrorKind::Internal, "the server's answer is not one of the script's")
+}

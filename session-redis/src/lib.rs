@@ -1,0 +1,88 @@
+//! Sessions in Redis or Valkey.
+//!
+//! ```no_run
+//! use session_core::{Record, Revision, SessionBackend, SessionId, Timestamp};
+//! use session_redis::{RedisBackend, RedisConfig};
+//!
+//! # async fn example() -> session_core::Result<()> {
+//! let backend = RedisBackend::connect(RedisConfig::from_url("redis://127.0.0.1")?).await?;
+//!
+//! let id = SessionId::from_bytes([7; 16]);
+//! let now = Timestamp::MIN;
+//! let record = Record::new(Revision::first(1), now, Timestamp::MAX, Timestamp::MAX);
+//! let _ = backend.create(id, record.clone(), now).await?;
+//! assert_eq!(backend.load(id, now).await?, Some(record));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **Atomicity**: a session is one string, and each verb that changes it one Lua script about that one key. A verb
+//!   whose future is dropped happens once or never; the connection reads its reply and drops it.
+//! - **No command is sent twice** by the driver or its client, but for a script that the server said it
+//!   did not know. After a lost reply the verb fails as [`Unavailable`](session_core::ErrorKind::Unavailable)
+//!   or [`Timeout`](session_core::ErrorKind::Timeout), and the next one finds a new connection.
+//! - **Sharing**: any number of backends, processes and machines.
+//! - **Time**: whether a session has expired is decided by the caller's `now`. The server's own expiry only removes
+//!   what has been dead for [`expiry_slack`](RedisConfig::expiry_slack); it is relative, so the server's clock
+//!   need not be right.
+//! - **Principals**: a session stands in its principal's index before it is stored, until its deadline has passed or
+//!   it is deleted. A list reads every record that the index names.
+//!
+//! # Limits
+//!
+//! - **Durability** is the server's: with its default snapshots a crash loses the last minutes, deletions
+//!   included; with `appendonly yes` and `appendfsync everysec` the last second.
+//! - One server: neither Sentinel nor Cluster. Reads go where writes go; a server that has become a replica is left
+//!   at the first write, so let failover tools close its connections. A failover may lose what
+//!   was acknowledged, deletions included, because replication is asynchronous.
+//! - Redis 6.2 or later, or Valkey. A server with a `maxmemory` and a `maxmemory-policy` other than
+//!   `noeviction` is refused unless [`OnEviction::Allow`] is set, and so is one that does not say; it is asked
+//!   on connecting, not again.
+//! - A page of the list of *all* sessions walks through every key of the database (a million take about a
+//!   second), because Redis keeps keys in no order and lists are ordered. The list of a principal reads its index.
+//! - An id that is created again while a delete of it is under way may be missing from its principal's list. The
+//!   core never creates an id twice.
+//! - An update that moves a session to another principal leaves an entry in the index of the former until the
+//!   session's deadline; lists skip it.
+//! - A record over 512 MiB is [`TooLarge`](session_core::ErrorKind::TooLarge); a server with a smaller
+//!   `proto-max-bulk-len` closes the connection over one that exceeds it.
+//! - What another program stores under the prefix, a key of another type included, is
+//!   [`Corrupt`](session_core::ErrorKind::Corrupt) or [`UnknownFormat`](session_core::ErrorKind::UnknownFormat)
+//!   and never overwritten; so is a record of a later version of this library. A delete without
+//!   revision removes a damaged record whose header can be read.
+//!
+//! # Rights
+//!
+//! A user with these rights is enough, `session:` being the [prefix](RedisConfig::prefix):
+//!
+//! ```text
+//! ACL SETUSER app on >password resetkeys ~session:* resetchannels -@all +get +set +getrange +setrange +exists +del
+//!     +pexpire +pttl +zadd +zrem +zremrangebyscore +zscan +scan +eval +evalsha +info +select
+//! ```
+//!
+//! `+info` is for looking at the eviction policy, `+select` for a database other than 0. `SCAN` is not bound to
+//! key patterns: it shows the user the names of all keys, whose ids and digests are no secrets.
+//!
+//! # Keys
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | prefix, the id's 16 bytes | string | the record: a header of 37 bytes, the principal, the core's bookkeeping, the session's values |
+//! | prefix, `principal:`, 16 bytes of the SHA-256 digest of the name | sorted set | ids by the end of their sessions |
+//!
+//! With the default codec the values are one plain JSON document at the end of the string.
+
+mod backend;
+mod config;
+mod connection;
+mod error;
+mod keys;
+mod listing;
+mod record_format;
+mod script;
+mod server;
+
+pub use backend::RedisBackend;
+pub use config::{OnEviction, RedisConfig, RedisTls};

@@ -1,0 +1,62 @@
+//! The Lua scripts, each about one key, and how they are run.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, ErrorKind, ServerErrorKind, Value};
+use session_core::Result;
+
+use crate::connection::Connection;
+use crate::error::from_redis;
+
+/// A script under the digest that servers remember it by.
+pub(crate) struct Script {
+    text: &'static str,
+    digest: String,
+}
+
+macro_rules! script {
+    ($($file:literal),+) => {
+        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file))),+)))
+    };
+}
+
+pub(crate) static CREATE: LazyLock<Script> = script!("header.lua", "create.lua");
+pub(crate) static UPDATE: LazyLock<Script> = script!("header.lua", "update.lua");
+pub(crate) static TOUCH: LazyLock<Script> = script!("header.lua", "touch.lua");
+pub(crate) static DELETE: LazyLock<Script> = script!("header.lua", "delete.lua");
+pub(crate) static INDEX: LazyLock<Script> = script!("index.lua");
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, digest: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// Runs it on one key.
+    ///
+    /// It is sent by its digest, and once more with its text if the server says that it does not know it: then,
+    /// and only then, nothing has been run. After any other error it is not sent again, because a create
+    /// that lands twice could revive a session that was deleted in between.
+    pub(crate) async fn run(
+        &self,
+        connection: &Connection,
+        key: &[u8],
+        arguments: &[&[u8]],
+    ) -> Result<Value> {
+        let by_digest = self.command("EVALSHA", &self.digest, key, arguments);
+        match connection.send_raw(&by_digest).await? {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                connection.send(&self.command("EVAL", self.text, key, arguments)).await
+            }
+            result => result.map_err(|error| from_redis(&error)),
+        }
+    }
+
+    fn command(&self, name: &str, script: &str, key: &[u8], arguments: &[&[u8]]) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(1).arg(key);
+        for argument in arguments {
+            command.arg(*argument);
+        }
+        command
+    }
+}

@@ -1,0 +1,179 @@
+//! The conformance suite on this driver, against the server that `SESSION_TEST_REDIS` names.
+
+use std::env;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conformance_tests::{Damage, Harness, Promises, async_trait};
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisError};
+use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
+use session_redis::{RedisBackend, RedisConfig};
+
+/// Namespaces are prefixes, without a separator, so that one may be the beginning of another.
+#[derive(Debug)]
+struct Redis {
+    url: String,
+}
+
+impl Redis {
+    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        let config = RedisConfig::from_url(&self.url)?.with_prefix(namespace);
+        Ok(Arc::new(RedisBackend::connect(config).await?))
+    }
+
+    /// A connection that the driver does not know of.
+    async fn raw(&self) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(self.url.as_str()).map_err(internal)?;
+        client.get_multiplexed_async_connection().await.map_err(internal)
+    }
+
+    /// The keys that begin with the namespace, those of longer namespaces included.
+    async fn keys(&self, namespace: &str) -> Result<Vec<Vec<u8>>> {
+        let mut connection = self.raw().await?;
+        let (mut cursor, mut keys) = (0_u64, Vec::new());
+        loop {
+            let mut command = redis::cmd("SCAN");
+            command.arg(cursor).arg("COUNT").arg(10_000);
+            let (next, names): (u64, Vec<Vec<u8>>) =
+                command.query_async(&mut connection).await.map_err(internal)?;
+            keys.extend(names.into_iter().filter(|name| name.starts_with(namespace.as_bytes())));
+            cursor = next;
+            if cursor == 0 {
+                return Ok(keys);
+            }
+        }
+    }
+}
+
+async fn ask<T: FromRedisValue>(connection: &mut MultiplexedConnection, parts: &[&[u8]]) -> Result<T> {
+    let mut command = redis::Cmd::new();
+    for part in parts {
+        command.arg(*part);
+    }
+    command.query_async(connection).await.map_err(internal)
+}
+
+#[async_trait]
+impl Harness for Redis {
+    fn name(&self) -> &str {
+        "redis"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::default()
+            .with_list()
+            .with_native_expiry()
+            .with_durability()
+            .with_shared_handles()
+            .with_scan()
+            .with_damage()
+    }
+
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        self.connect(namespace).await
+    }
+
+    /// Also those that a glob would take for it, and those that its own keys begin with.
+    fn similar_namespaces(&self, namespace: &str) -> Vec<String> {
+        let all_but_the_last = &namespace[..namespace.len() - 1];
+        vec![
+            format!("{namespace}b"),
+            format!("{namespace}principal:"),
+            all_but_the_last.to_owned(),
+            format!("{all_but_the_last}?"),
+            format!("{all_but_the_last}*"),
+            format!("{all_but_the_last}[0-9a-f]"),
+            format!("{{{namespace}}}"),
+        ]
+    }
+
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
+        let mut connection = self.raw().await?;
+        let mut pieces: Vec<Bytes> = Vec::new();
+        for key in self.keys(namespace).await? {
+            let kind: String = ask(&mut connection, &[b"TYPE", &key]).await?;
+            let values: Vec<Vec<u8>> = match kind.as_str() {
+                "string" => vec![ask(&mut connection, &[b"GET", &key]).await?],
+                "zset" => ask(&mut connection, &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"]).await?,
+                // It has expired since.
+                _ => Vec::new(),
+            };
+            pieces.push(key.into());
+            pieces.extend(values.into_iter().map(Bytes::from));
+        }
+        Ok(Some(pieces))
+    }
+
+    async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
+        let key = [namespace.as_bytes(), id.as_bytes()].concat();
+        let mut connection = self.raw().await?;
+        let stored: Option<Vec<u8>> = ask(&mut connection, &[b"GET", &key]).await?;
+        let Some(stored) = stored else { return Ok(Some(false)) };
+        let Some(spoilt) = spoil(&stored, damage) else { return Ok(None) };
+        ask::<()>(&mut connection, &[b"SET", &key, &spoilt, b"KEEPTTL"]).await?;
+        Ok(Some(true))
+    }
+
+    async fn discard(&self, namespace: &str) {
+        let discarded = async {
+            let mut connection = self.raw().await?;
+            for key in self.keys(namespace).await? {
+                ask::<()>(&mut connection, &[b"UNLINK", &key]).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = discarded.await {
+            eprintln!("{namespace} is left behind: {error}");
+        }
+    }
+}
+
+/// A record of format 1 with other bookkeeping or values, its lengths put right.
+fn spoil(stored: &[u8], damage: Damage) -> Option<Vec<u8>> {
+    let number = |at: usize, len: usize| {
+        stored[at..at + len].iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let meta = 37 + number(27, 2).saturating_sub(1);
+    let data = meta + number(29, 4);
+    let (meta, data, start) = match damage {
+        Damage::Meta(bytes) => (bytes, Bytes::copy_from_slice(&stored[data..]), &stored[..meta]),
+        Damage::Data(bytes) => (Bytes::copy_from_slice(&stored[meta..data]), bytes, &stored[..meta]),
+        _ => return None,
+    };
+    let mut spoilt = start.to_vec();
+    spoilt[29..33].copy_from_slice(&u32::try_from(meta.len()).ok()?.to_be_bytes());
+    spoilt[33..37].copy_from_slice(&u32::try_from(data.len()).ok()?.to_be_bytes());
+    spoilt.extend(meta);
+    spoilt.extend(data);
+    Some(spoilt)
+}
+
+fn internal(error: RedisError) -> Error {
+    Error::new(ErrorKind::Internal, error)
+}
+
+fn main() -> ExitCode {
+    match env::var("SESSION_TEST_REDIS") {
+        Ok(url) => conformance_tests::run(Redis { url }, "tests/conformance.expected"),
+        Err(_) if env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1") => {
+            eprintln!("redis: not tested, SESSION_TEST_REDIS is not set");
+            ExitCode::SUCCESS
+        }
+        Err(_) => {
+            eprintln!(
+                "redis: SESSION_TEST_REDIS names no server (SESSION_TEST_ALLOW_MISSING=1 to do without)"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
