@@ -59,8 +59,12 @@ fn classify_server(server: Server, text: &str) -> (ErrorKind, Option<&'static st
         Server::ReadOnly => (ErrorKind::Unavailable, Some(REPLICA)),
         Server::TryAgain | Server::ClusterDown | Server::MasterDown => (ErrorKind::Unavailable, None),
         Server::Moved | Server::Ask | Server::CrossSlot => (ErrorKind::Config, Some(CLUSTER)),
-        Server::NoPerm => {
-            (ErrorKind::Config, Some("the user lacks a right; the crate's documentation lists those needed"))
+        Server::NoPerm => (ErrorKind::Config, Some(RIGHT)),
+        Server::ResponseError if MISSED_RIGHTS.iter().any(|words| text.contains(words)) => {
+            (ErrorKind::Config, Some(RIGHT))
+        }
+        Server::ResponseError if text.contains("not allowed in cluster mode") => {
+            (ErrorKind::Config, Some(CLUSTER))
         }
         // The one of the unnamed errors that passes by itself.
         Server::ResponseError if text.starts_with("max number of clients") => {
@@ -98,6 +102,10 @@ fn classify_code(code: &str) -> (ErrorKind, Option<&'static str>) {
     }
 }
 
+/// How servers say it without a code of its own: of SELECT, of scripts, and of scripts in Redis 6.2.
+const MISSED_RIGHTS: [&str; 3] =
+    ["has no permissions", "ACL failure in script", "The user executing the script can't"];
+const RIGHT: &str = "the user lacks a right; the documentation of session-redis lists those needed";
 const SIGN_IN: &str = "the server refuses this user and password, or asks for some";
 pub(crate) const REPLICA: &str = "the server is a replica, which takes no writes";
 pub(crate) const CLUSTER: &str = "the server is part of a cluster, which this driver does not speak to";
@@ -159,6 +167,9 @@ mod tests {
             ("WRONGPASS invalid username-password pair", ErrorKind::Config),
             ("NOAUTH Authentication required.", ErrorKind::Config),
             ("NOPERM this user has no permissions", ErrorKind::Config),
+            ("ERR ACL failure in script: User x has no permissions", ErrorKind::Config),
+            ("ERR The user executing the script can't run this command", ErrorKind::Config),
+            ("ERR SELECT is not allowed in cluster mode", ErrorKind::Config),
             ("NOPROTO unsupported protocol version", ErrorKind::Config),
             ("DENIED Redis is running in protected mode", ErrorKind::Config),
             ("MOVED 3999 127.0.0.1:6381", ErrorKind::Config),
