@@ -41,8 +41,11 @@ pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
     match url.scheme() {
         "memory" => memory(url),
         "sqlite" => sqlite(url).await,
+        "redis" | "rediss" => redis(url).await,
         other => {
-            let detail = format!("no store has the scheme `{other}:`; known are `memory:` and `sqlite:PATH`");
+            let detail = format!(
+                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH` and `redis[s]://HOST`"
+            );
             Err(Error::describe(ErrorKind::Config, detail))
         }
     }
@@ -94,6 +97,45 @@ async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Ok(Arc::new(SqliteBackend::connect(config).await?))
 }
 
+#[cfg(feature = "redis")]
+async fn redis(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    use std::time::Duration;
+
+    use session_redis::{OnEviction, RedisBackend, RedisConfig, RedisTls};
+
+    let mut config = RedisConfig::from_url(&url.server())?;
+    if let Some(prefix) = url.option::<String>("prefix")? {
+        config = config.with_prefix(prefix);
+    }
+    if let Some(millis) = url.option("connect_timeout")? {
+        config = config.with_connect_timeout(Duration::from_millis(millis));
+    }
+    if let Some(millis) = url.option("response_timeout")? {
+        config = config.with_response_timeout(Duration::from_millis(millis));
+    }
+    if let Some(millis) = url.option("expiry_slack")? {
+        config = config.with_expiry_slack(Duration::from_millis(millis));
+    }
+    if let Some(eviction) = url.option::<String>("eviction")? {
+        config = config.with_on_eviction(match eviction.as_str() {
+            "refuse" => OnEviction::Refuse,
+            "allow" => OnEviction::Allow,
+            _ => return Err(Error::describe(ErrorKind::Config, "`eviction` is `refuse` or `allow`")),
+        });
+    }
+    if let Some(path) = url.option::<String>("ca_file")? {
+        if config.tls == RedisTls::Off {
+            return Err(Error::describe(ErrorKind::Config, "`ca_file` is for `rediss:`"));
+        }
+        let pem = std::fs::read(path).map_err(|error| {
+            Error::new(ErrorKind::Config, error).with_detail("the option `ca_file` cannot be read")
+        })?;
+        config = config.with_tls(RedisTls::Roots(pem));
+    }
+    url.finish()?;
+    Ok(Arc::new(RedisBackend::connect(config).await?))
+}
+
 #[cfg(not(feature = "memory"))]
 fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("memory"))
@@ -104,7 +146,12 @@ async fn sqlite(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("sqlite"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "sqlite")))]
+#[cfg(not(feature = "redis"))]
+async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("redis"))
+}
+
+#[cfg(not(all(feature = "memory", feature = "redis", feature = "sqlite")))]
 fn not_compiled_in(feature: &'static str) -> Error {
     let detail = format!("`{feature}:` stores need the cargo feature `{feature}` of session-kit");
     Error::describe(ErrorKind::Config, detail)

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `memory:` | `memory` (default) | this process |
 //! | `sqlite:PATH`, `sqlite::memory:` | `sqlite` | a SQLite file, made ready on connecting |
+//! | `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://..` with TLS | `redis` | Redis 6.2 or later, or Valkey |
 //!
 //! Options follow as `?key=value&key=value`; an unknown one is an error, not a silence.
 //!
@@ -14,9 +15,10 @@
 //! |---|---|
 //! | `memory:` | `capacity` (sessions; no limit by default) |
 //! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 5000), `auto_migrate` (`true`), `create` (`true`) |
+//! | `redis://`, `rediss://` | `prefix` (`session:`), `connect_timeout` (ms; 2000), `response_timeout` (ms; 4000), `expiry_slack` (ms; 600000), `eviction` (`refuse` or `allow`), `ca_file` (PEM; the system's authorities) |
 //!
 //! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,
-//! `sqlite:///var/lib/app.db`).
+//! `sqlite:///var/lib/app.db`). So are users and passwords: a `?` in a password is written `%3F`.
 //!
 //! What the crates behind it hold is exported here: the core's types at the top, the axum layer as
 //! `session_kit::axum`.

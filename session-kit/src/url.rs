@@ -17,7 +17,7 @@ pub(crate) struct StoreUrl {
 }
 
 #[cfg_attr(
-    not(any(test, all(feature = "memory", feature = "sqlite"))),
+    not(any(test, all(feature = "memory", feature = "redis", feature = "sqlite"))),
     expect(dead_code, reason = "what drivers that are not compiled in ask for")
 )]
 impl StoreUrl {
@@ -68,6 +68,11 @@ impl StoreUrl {
         }
     }
 
+    /// The URL without its options, as the drivers of servers take it.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.scheme, self.path)
+    }
+
     /// Takes out an option.
     pub(crate) fn option<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
         let Some(index) = self.options.iter().position(|(known, _)| known == name) else { return Ok(None) };
@@ -82,6 +87,10 @@ impl StoreUrl {
     pub(crate) fn finish(self) -> Result<()> {
         match self.options.first() {
             None => Ok(()),
+            // Then it is no option, but the rest of a password with a `?` in it.
+            Some((_, value)) if value.contains('@') => {
+                Err(config("a `?` before the `@` of a URL is written `%3F`"))
+            }
             Some((name, _)) => Err(config(format!("`{}:` has no option `{name}`", self.scheme))),
         }
     }
@@ -149,6 +158,18 @@ mod tests {
         let finish = |url| StoreUrl::parse(url).unwrap().finish_without_path();
         assert!(finish("x:").is_ok() && finish("x://").is_ok());
         assert!(finish("x:y").is_err() && finish("x:?a=1").is_err());
+    }
+
+    #[test]
+    fn a_server_is_the_url_without_its_options() {
+        let url = StoreUrl::parse("X://user:p%3F@host:1/2?a=1").unwrap();
+        assert_eq!(url.server(), "x://user:p%3F@host:1/2");
+    }
+
+    #[test]
+    fn the_rest_of_a_password_is_not_shown_as_an_option() {
+        let error = StoreUrl::parse("x://user:1?hunter2=hunter2@host").unwrap().finish().unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::error::Error as _;
 
 use session_kit::ErrorKind;
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
 use session_kit::{Key, Result, SessionManager};
 
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
 const VIEWS: Key<u64> = Key::new("views");
 
 async fn fails(url: &str) -> (ErrorKind, String) {
@@ -15,7 +15,7 @@ async fn fails(url: &str) -> (ErrorKind, String) {
     (error.kind(), format!("{error} {source} {error:?}"))
 }
 
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
 async fn store_one(sessions: &SessionManager) -> Result<String> {
     let session = sessions.open(None).await?;
     session.insert(VIEWS, 7)?;
@@ -25,7 +25,7 @@ async fn store_one(sessions: &SessionManager) -> Result<String> {
     }
 }
 
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
 async fn read(sessions: &SessionManager, token: &str) -> Result<Option<u64>> {
     sessions.open(Some(token)).await?.get(VIEWS)
 }
@@ -106,6 +106,65 @@ async fn a_mistake_is_an_error_that_names_it() {
 async fn credentials_in_a_url_are_not_repeated() {
     let (_, message) = fails("nosql://user:hunter2@host/x?password=hunter2").await;
     assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_mistake_in_a_redis_url_is_an_error_that_names_it() {
+    // Nobody listens on port 1: what is refused for its options has not been asked to connect.
+    for (url, name) in [
+        ("redis:", "redis[s]://"),
+        ("redis://", "redis[s]://"),
+        ("redis:///1", "redis[s]://"),
+        ("redis://127.0.0.1:1/x", "redis[s]://"),
+        ("redis://127.0.0.1:1/0#x", "redis[s]://"),
+        ("redis://127.0.0.1:1?prefx=y", "`prefx`"),
+        ("redis://127.0.0.1:1?expiry_slack=long", "`expiry_slack`"),
+        ("redis://127.0.0.1:1?response_timeout=0", "timeout"),
+        ("redis://127.0.0.1:1?eviction=maybe", "`eviction`"),
+        ("redis://127.0.0.1:1?ca_file=x.pem", "`rediss:`"),
+        ("rediss://127.0.0.1:1?ca_file=no-such-file.pem", "`ca_file`"),
+        ("redis://:hunt?er2=hunter2@127.0.0.1:1", "percent-encoded"),
+        ("redis://user:1?er2=hunter2@127.0.0.1:1", "%3F"),
+        ("redis://:hunter2@127.0.0.1:1?prefx=hunter2", "`prefx`"),
+    ] {
+        let (kind, message) = fails(url).await;
+        assert_eq!(kind, ErrorKind::Config, "{url}: {message}");
+        assert!(message.contains(name), "{url}: {message}");
+        assert!(!message.contains("hunter2") && !message.contains("er2"), "{message}");
+    }
+    let (kind, message) = fails("redis://:hunter2@127.0.0.1:1?connect_timeout=1000").await;
+    assert_eq!(kind, ErrorKind::Unavailable, "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_keeps_sessions_under_its_prefix() -> Result<()> {
+    let Ok(server) = std::env::var("SESSION_TEST_REDIS") else {
+        let allowed = std::env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
+        assert!(allowed, "SESSION_TEST_REDIS names no server (SESSION_TEST_ALLOW_MISSING=1 to do without)");
+        return Ok(());
+    };
+    let url =
+        |prefix: &str| format!("{server}?prefix=kit%20test%3A{prefix}&expiry_slack=1000&eviction=allow");
+    let token = store_one(&session_kit::connect(&url("a")).await?).await?;
+    let again = session_kit::connect(&url("a")).await?;
+    assert_eq!(read(&again, &token).await?, Some(7));
+    assert_eq!(read(&session_kit::connect(&url("b")).await?, &token).await?, None);
+    let session = again.open(Some(token.as_str())).await?;
+    session.destroy()?;
+    let _ = session.commit().await?;
+    assert_eq!(read(&again, &token).await?, None);
+    Ok(())
+}
+
+#[cfg(not(feature = "redis"))]
+#[tokio::test]
+async fn redis_that_is_not_compiled_in_names_its_feature() {
+    let (kind, message) = fails("rediss://127.0.0.1").await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(message.contains("feature `redis`"), "{message}");
 }
 
 #[cfg(not(feature = "sqlite"))]
