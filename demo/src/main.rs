@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS]
 
-  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
-                    (default sqlite:demo-sessions.db)
+  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
+                    redis://HOST (default sqlite:demo-sessions.db)
   --listen ADDRESS  where to serve (default 127.0.0.1:3000)
   -h, --help        this text
 
