@@ -12,7 +12,7 @@ use session_core::{
 };
 
 use crate::config::RedisConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, abandoned};
 use crate::keys::Keys;
 use crate::listing::Next;
 use crate::record_format::{decode, encode, revision, timestamp};
@@ -64,11 +64,7 @@ impl RedisBackend {
         &self,
         verb: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match tokio::spawn(verb).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => Err(Error::describe(ErrorKind::Internal, "a task panicked")),
-            Err(_) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
-        }
+        tokio::spawn(verb).await.unwrap_or_else(|error| Err(abandoned(&error)))
     }
 }
 

@@ -14,6 +14,7 @@ use redis::{
 };
 use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::error::{ends_the_connection, from_redis};
@@ -101,7 +102,7 @@ impl Connection {
         let attempt = tokio::spawn(async move { shared.attempt(seen).await });
         match attempt.await {
             Ok(result) => result.map_err(Failure::into_error),
-            Err(error) => Err(Error::new(ErrorKind::Unavailable, error)),
+            Err(error) => Err(abandoned(&error)),
         }
     }
 
@@ -164,6 +165,15 @@ impl Shared {
         server::inspect(&mut link).await?;
         Ok(Established { link, is_open })
     }
+}
+
+/// Why a task of the driver has no result.
+pub(crate) fn abandoned(error: &JoinError) -> Error {
+    if error.is_panic() {
+        // What it panicked with may hold anything.
+        return Error::describe(ErrorKind::Internal, "a task panicked; is the runtime without time or I/O?");
+    }
+    Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")
 }
 
 /// Commands that wait for the connection's task to write them; further ones wait until there is room.

@@ -13,3 +13,5 @@ mod memory;
 mod rights;
 mod scripts;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;

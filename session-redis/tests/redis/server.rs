@@ -25,12 +25,24 @@ impl Server {
             may_do_without("there is no redis-server");
             return None;
         }
-        let mut server = Self {
-            port: free_port(),
-            directory: tempfile::tempdir().unwrap(),
-            options: options.iter().map(ToString::to_string).collect(),
-            process: None,
-        };
+        let options = options.iter().map(ToString::to_string).collect();
+        let mut server =
+            Self { port: free_port(), directory: tempfile::tempdir().unwrap(), options, process: None };
+        server.run();
+        Some(server)
+    }
+
+    /// Started with files beside it, and with its port for TLS alone.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls(files: &[(&str, &str)], options: &[&str]) -> Option<Self> {
+        let mut server = Self::start(&[])?;
+        server.stop();
+        for (name, content) in files {
+            std::fs::write(server.directory.path().join(name), content).unwrap();
+        }
+        server.options = options.iter().map(ToString::to_string).collect();
+        // The later of two options counts.
+        server.options.extend(["--port", "0", "--tls-port", &server.port.to_string()].map(str::to_owned));
         server.run();
         Some(server)
     }
@@ -62,7 +74,8 @@ impl Server {
         self.process = Some(process);
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "the server does not start");
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().unwrap());
+            assert!(ended.is_none() && Instant::now() < deadline, "the server does not start");
             thread::sleep(Duration::from_millis(10));
         }
     }
