@@ -4,6 +4,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::PostgresConfig;
-use super::error::{Failure, no_connection_in_time};
+use super::error::Failure;
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -25,6 +26,7 @@ pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 
 pub(super) struct Connections {
     pool: PgPool,
     places: Arc<Semaphore>,
+    at_work: Arc<AtomicUsize>,
     acquire_timeout: Duration,
     work_timeout: Duration,
 }
@@ -55,6 +57,7 @@ impl Connections {
         Self {
             pool,
             places: Arc::new(Semaphore::new(config.queue_capacity.get().min(Semaphore::MAX_PERMITS))),
+            at_work: Arc::default(),
             acquire_timeout: config.acquire_timeout,
             work_timeout: config.statement_timeout + ANSWER_MARGIN,
         }
@@ -75,10 +78,11 @@ impl Connections {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
-        let (pool, patience) = (self.pool.clone(), self.acquire_timeout);
+        let connections = self.clone();
         in_task(async move {
             let _place = place;
-            let mut connection = acquire(&pool, patience).await?;
+            let mut connection = connections.acquire().await?;
+            let _at_work = AtWork::new(&connections.at_work);
             let result = timeout(limit, work(&mut connection)).await;
             let Ok(result) = result else {
                 discard(connection);
@@ -93,14 +97,30 @@ impl Connections {
         })
         .await
     }
+
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+        match timeout(self.acquire_timeout, self.pool.acquire()).await {
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
+                // Where verbs have connections the server lets them in: there are too few. It may also be that all
+                // of the pool's places are taken by attempts to connect.
+                if self.at_work.load(Ordering::Relaxed) > 0 {
+                    let detail = "every connection was in use until the time was up";
+                    return Err(Error::describe(ErrorKind::Overloaded, detail));
+                }
+                Err(Failure::from(sqlx::Error::PoolTimedOut).error)
+            }
+            Ok(result) => result.map_err(|error| Failure::from(error).error),
+        }
+    }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pool, places, acquire_timeout, work_timeout } = self;
+        let Self { pool, places, at_work, acquire_timeout, work_timeout } = self;
         f.debug_struct("Connections")
             .field("connections", &pool.size())
             .field("idle", &pool.num_idle())
+            .field("at_work", &at_work.load(Ordering::Relaxed))
             .field("free_places", &places.available_permits())
             .field("acquire_timeout", acquire_timeout)
             .field("work_timeout", work_timeout)
@@ -108,15 +128,19 @@ impl fmt::Debug for Connections {
     }
 }
 
-async fn acquire(pool: &PgPool, patience: Duration) -> Result<PoolConnection<Postgres>> {
-    match timeout(patience, pool.acquire()).await {
-        Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_)
-            if pool.size() >= pool.options().get_max_connections() =>
-        {
-            Err(Error::describe(ErrorKind::Overloaded, "every connection was in use until the time was up"))
-        }
-        Ok(result) => result.map_err(|error| Failure::from(error).error),
-        Err(_) => Err(no_connection_in_time()),
+/// Counts a verb that has a connection, as long as it has it.
+struct AtWork(Arc<AtomicUsize>);
+
+impl AtWork {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -32,8 +32,12 @@ impl From<sqlx::Error> for Failure {
             E::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Error::new(ErrorKind::Timeout, error)
             }
+            // How sqlx passes on what rustls thinks of a certificate.
+            E::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Error::new(ErrorKind::Config, error)
+            }
             E::Io(error) => Error::new(ErrorKind::Unavailable, error),
-            E::Tls(error) => Error::new(ErrorKind::Config, error).with_detail("no TLS with the server"),
+            E::Tls(error) => Error::new(ErrorKind::Config, error),
             // Their text may quote what was read.
             E::Configuration(_) => {
                 Error::describe(ErrorKind::Config, "the connection's options cannot be used")
@@ -41,7 +45,9 @@ impl From<sqlx::Error> for Failure {
             E::Protocol(_) => {
                 Error::describe(ErrorKind::Unavailable, "the server broke the rules of Postgres's protocol")
             }
-            E::PoolTimedOut => no_connection_in_time(),
+            E::PoolTimedOut => {
+                Error::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
+            }
             E::PoolClosed => Error::describe(ErrorKind::Unavailable, "the pool of connections was closed"),
             // A column has another type by now, or another place.
             E::TypeNotFound { .. }
@@ -61,10 +67,6 @@ impl From<sqlx::Error> for Failure {
         };
         Self { error, spoils_connection: true }
     }
-}
-
-pub(super) fn no_connection_in_time() -> Error {
-    Error::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
 }
 
 fn misused() -> Error {
@@ -114,8 +116,9 @@ fn kind(code: &str) -> ErrorKind {
         "53300" => ErrorKind::Overloaded,
         // Read-only transaction.
         "25006" => ErrorKind::Unavailable,
-        // Insufficient privilege; statements that another client prepared; a setting with an odd value.
-        "42501" | "26000" | "42P05" | "22023" => ErrorKind::Config,
+        // Insufficient privilege; statements that another client prepared; a setting that is unknown or has an
+        // odd value.
+        "42501" | "26000" | "42P05" | "42704" | "22023" => ErrorKind::Config,
         "XX001" | "XX002" => ErrorKind::Corrupt,
         _ => match code.get(..2).unwrap_or_default() {
             // Connection, resources, operator's intervention, the system below.

@@ -21,7 +21,7 @@ use super::table::QualifiedName;
 /// # Ok::<(), session_core::Error>(())
 /// ```
 pub fn schema_sql(table: &str) -> Result<String> {
-    Ok(sql(&QualifiedName::parse(table)?))
+    Ok(format!("BEGIN;\n{}COMMIT;\n", sql(&QualifiedName::parse(table)?)))
 }
 
 fn sql(table: &QualifiedName) -> String {
@@ -31,14 +31,15 @@ fn sql(table: &QualifiedName) -> String {
         .replace("{name}", table.name())
 }
 
-/// Makes whatever is missing, all of it or nothing. A connection on which it fails is not to be used again:
-/// it may be left inside a transaction.
+/// Makes whatever is missing, all of it or nothing. A connection on which it fails is to be closed: it may be
+/// left inside a transaction.
 pub(super) async fn migrate(connection: &mut PgConnection, table: &QualifiedName) -> Result<(), Failure> {
     match State::of(connection, table).await? {
         State::Complete => return Ok(()),
         State::Foreign => return Err(foreign(table)),
         State::Incomplete => {}
     }
+    connection.execute("BEGIN").await?;
     let made = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql(table)))).await;
     if let Err(error) = made {
         let is_objection = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| {
@@ -48,7 +49,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, table: &QualifiedName
         return Err(if is_objection { name_taken(table) } else { error.into() });
     }
     match State::of(connection, table).await? {
-        State::Complete => Ok(()),
+        State::Complete => Ok(connection.execute("COMMIT").await.map(drop)?),
         State::Incomplete | State::Foreign => Err(name_taken(table)),
     }
 }

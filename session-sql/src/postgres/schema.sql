@@ -1,4 +1,3 @@
-BEGIN;
 SET LOCAL lock_timeout = '20s';
 SET LOCAL statement_timeout = '20s';
 -- Parallel runs take their turns: two of `CREATE .. IF NOT EXISTS` at once can fail each other.
@@ -18,12 +17,13 @@ CREATE TABLE IF NOT EXISTS {table} (
 ) WITH (fillfactor = 75);
 CREATE INDEX IF NOT EXISTS "{name}_purge_slot" ON {table} (purge_slot);
 CREATE INDEX IF NOT EXISTS "{name}_principal" ON {table} (principal, id) WHERE principal IS NOT NULL;
--- NULL for what is not text in UTF-8 or, if asked for it, not JSON.
+-- NULL for what is not text in UTF-8 or, if asked for it, not JSON that every operator takes: `json` itself
+-- lets \u0000 in, at which `->>` then fails.
 CREATE OR REPLACE FUNCTION {schema}"{name}_text"(bytes bytea, only_json boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog AS $$
 BEGIN
     IF only_json THEN
-        PERFORM convert_from(bytes, 'UTF8')::json;
+        PERFORM convert_from(bytes, 'UTF8')::jsonb;
     END IF;
     RETURN convert_from(bytes, 'UTF8');
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
@@ -40,4 +40,3 @@ SELECT
     CASE WHEN deadline BETWEEN 0 AND 253402300799999 THEN to_timestamp(deadline / 1000.0) END AS deadline,
     {schema}"{name}_text"(data, true)::json AS data
 FROM {table};
-COMMIT;

@@ -46,13 +46,13 @@ impl Verbs {
              principal = $6, meta = $7, data = $8 WHERE id = $1 AND expires_at"
         );
         let list = |condition: &str| {
-            // Counts up while it goes by id, so that neither side ever holds more than a page.
+            // Adds up while it goes by id, so that neither side ever holds more than a page.
             statement(format!(
-                "SELECT {COLUMNS} FROM (SELECT {COLUMNS}, \
-                 sum(octet_length(meta) + octet_length(data)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes \
-                 FROM {table} WHERE id > $1 AND expires_at > $2 AND octet_length(id) = 16{condition} \
-                 ORDER BY id LIMIT $3) AS page \
-                 WHERE bytes - octet_length(meta) - octet_length(data) <= {PAGE_BYTES} ORDER BY id"
+                "SELECT {COLUMNS} FROM (\
+                 SELECT {COLUMNS}, size, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS total FROM (\
+                 SELECT {COLUMNS}, coalesce(octet_length(meta), 0) + coalesce(octet_length(data), 0) AS size \
+                 FROM {table} WHERE id > $1 AND expires_at > $2 AND octet_length(id) = 16{condition}) AS sized \
+                 ORDER BY id LIMIT $3) AS page WHERE total - size <= {PAGE_BYTES} ORDER BY id"
             ))
         };
         Self {
