@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS]
 
-  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
+  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
+                    postgres://ROLE:PASSWORD@HOST/DATABASE?auto_migrate=true
                     (default sqlite:demo-sessions.db)
   --listen ADDRESS  where to serve (default 127.0.0.1:3000)
   -h, --help        this text

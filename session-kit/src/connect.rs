@@ -37,12 +37,15 @@ pub async fn builder(url: &str) -> Result<SessionManagerBuilder> {
 ///
 /// Those of [`connect`].
 pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
-    let url = StoreUrl::parse(url)?;
-    match url.scheme() {
-        "memory" => memory(url),
-        "sqlite" => sqlite(url).await,
+    let parsed = StoreUrl::parse(url)?;
+    match parsed.scheme() {
+        "memory" => memory(parsed),
+        "postgres" | "postgresql" => postgres(url).await,
+        "sqlite" => sqlite(parsed).await,
         other => {
-            let detail = format!("no store has the scheme `{other}:`; known are `memory:` and `sqlite:PATH`");
+            let detail = format!(
+                "no store has the scheme `{other}:`; known are `memory:`, `postgres://` and `sqlite:PATH`"
+            );
             Err(Error::describe(ErrorKind::Config, detail))
         }
     }
@@ -94,9 +97,22 @@ async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Ok(Arc::new(SqliteBackend::connect(config).await?))
 }
 
+/// The driver reads the whole URL: it is libpq's, with options of this driver among those of libpq.
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Arc<dyn SessionBackend>> {
+    use session_sql::postgres::{PostgresBackend, PostgresConfig};
+
+    Ok(Arc::new(PostgresBackend::connect(PostgresConfig::from_url(url)?).await?))
+}
+
 #[cfg(not(feature = "memory"))]
 fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("memory"))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_url: &str) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("postgres"))
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -104,7 +120,7 @@ async fn sqlite(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("sqlite"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "sqlite")))]
+#[cfg(not(all(feature = "memory", feature = "postgres", feature = "sqlite")))]
 fn not_compiled_in(feature: &'static str) -> Error {
     let detail = format!("`{feature}:` stores need the cargo feature `{feature}` of session-kit");
     Error::describe(ErrorKind::Config, detail)

@@ -6,6 +6,7 @@
 //! | URL | feature | store |
 //! |---|---|---|
 //! | `memory:` | `memory` (default) | this process |
+//! | `postgres://ROLE:PASSWORD@HOST/DATABASE` | `postgres` | a PostgreSQL server, whose table `?auto_migrate=true` or an administrator makes |
 //! | `sqlite:PATH`, `sqlite::memory:` | `sqlite` | a SQLite file, made ready on connecting |
 //!
 //! Options follow as `?key=value&key=value`; an unknown one is an error, not a silence.
@@ -13,6 +14,7 @@
 //! | store | options |
 //! |---|---|
 //! | `memory:` | `capacity` (sessions; no limit by default) |
+//! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, ...), `table` (`sessions`, or `schema.sessions`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
 //! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 5000), `auto_migrate` (`true`), `create` (`true`) |
 //!
 //! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,

@@ -295,3 +295,6 @@ fn saturated(count: usize) -> i64 {
 fn contended() -> Failure {
     Error::describe(ErrorKind::Contended, "the session came and went between the statements of a verb").into()
 }
+
+#[cfg(test)]
+mod tests;

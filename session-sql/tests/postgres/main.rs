@@ -11,6 +11,7 @@ mod common;
 mod damage;
 mod faults;
 mod private_server;
+mod races;
 mod schema;
 mod server;
 mod verbs;
