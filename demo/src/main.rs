@@ -20,7 +20,8 @@ const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS] [--rotate-every SECONDS]
 
   --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
-                          redis://HOST, rediss://HOST (default sqlite:demo-sessions.db)
+                          postgres://ROLE:PASSWORD@HOST/DATABASE, redis://HOST, rediss://HOST
+                          (default sqlite:demo-sessions.db)
   --listen ADDRESS        where to serve (default 127.0.0.1:3000)
   --rotate-every SECONDS  how often to replace the token of a signed-in session (default: never)
   -h, --help              this text
@@ -107,7 +108,17 @@ fn say(mut out: impl Write, line: &str) {
 }
 
 async fn open_store(options: &Options) -> session_kit::Result<SessionManager> {
-    session_kit::builder(&options.store).await?.rotate_every(options.rotate_every).build()
+    let url = with_migration(&options.store);
+    session_kit::builder(&url).await?.rotate_every(options.rotate_every).build()
+}
+
+/// A demo makes its table by itself on a server, too; an application leaves that to whoever deploys it.
+fn with_migration(url: &str) -> String {
+    if !url.starts_with("postgres") || url.contains("auto_migrate=") {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}auto_migrate=true")
 }
 
 /// An error and what is behind it.

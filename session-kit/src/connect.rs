@@ -41,14 +41,15 @@ pub async fn builder(url: &str) -> Result<SessionManagerBuilder> {
 ///
 /// Those of [`connect`].
 pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
-    let url = StoreUrl::parse(url)?;
-    match url.scheme() {
-        "memory" => memory(url),
-        "sqlite" => sqlite(url).await,
-        "redis" | "rediss" => redis(url).await,
+    let parsed = StoreUrl::parse(url)?;
+    match parsed.scheme() {
+        "memory" => memory(parsed),
+        "postgres" | "postgresql" => postgres(url).await,
+        "redis" | "rediss" => redis(parsed).await,
+        "sqlite" => sqlite(parsed).await,
         other => {
             let detail = format!(
-                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH` and `redis[s]://HOST`"
+                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://` and `redis[s]://HOST`"
             );
             Err(Error::describe(ErrorKind::Config, detail))
         }
@@ -140,9 +141,22 @@ async fn redis(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Ok(Arc::new(RedisBackend::connect(config).await?))
 }
 
+/// The driver reads the whole URL: it is libpq's, with options of this driver among those of libpq.
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Arc<dyn SessionBackend>> {
+    use session_sql::postgres::{PostgresBackend, PostgresConfig};
+
+    Ok(Arc::new(PostgresBackend::connect(PostgresConfig::from_url(url)?).await?))
+}
+
 #[cfg(not(feature = "memory"))]
 fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("memory"))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_url: &str) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("postgres"))
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -155,7 +169,7 @@ async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("redis"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "redis", feature = "sqlite")))]
+#[cfg(not(all(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite")))]
 fn not_compiled_in(feature: &'static str) -> Error {
     let detail = format!("`{feature}:` stores need the cargo feature `{feature}` of session-kit");
     Error::describe(ErrorKind::Config, detail)

@@ -3,10 +3,10 @@
 use std::error::Error as _;
 
 use session_kit::ErrorKind;
-#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 use session_kit::{Key, Result, SessionManager};
 
-#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 const VIEWS: Key<u64> = Key::new("views");
 
 async fn fails(url: &str) -> (ErrorKind, String) {
@@ -15,7 +15,7 @@ async fn fails(url: &str) -> (ErrorKind, String) {
     (error.kind(), format!("{error} {source} {error:?}"))
 }
 
-#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 async fn store_one(sessions: &SessionManager) -> Result<String> {
     let session = sessions.open(None).await?;
     session.insert(VIEWS, 7)?;
@@ -25,7 +25,7 @@ async fn store_one(sessions: &SessionManager) -> Result<String> {
     }
 }
 
-#[cfg(any(feature = "memory", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
 async fn read(sessions: &SessionManager, token: &str) -> Result<Option<u64>> {
     sessions.open(Some(token)).await?.get(VIEWS)
 }
@@ -138,6 +138,31 @@ async fn a_mistake_in_a_redis_url_is_an_error_that_names_it() {
     assert!(!message.contains("hunter2"), "{message}");
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_mistake_in_a_postgres_url_is_an_error_that_names_it() {
+    for (url, name) in [
+        ("postgres:hunter2", "postgres://"),
+        ("postgres://role:hunter2@localhost/db?tabel=y", "`tabel`"),
+        ("postgresql://role:hunter2@localhost/db?table=a;drop", "table"),
+        ("postgres://role:hunter2@localhost/db?auto_migrate=yes", "`auto_migrate`"),
+        ("postgres://role:hunter2@localhost/db?statement_timeout=0", "timeout"),
+    ] {
+        let (kind, message) = fails(url).await;
+        assert_eq!(kind, ErrorKind::Config, "{url}: {message}");
+        assert!(message.contains(name) && !message.contains("hunter2"), "{url}: {message}");
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_postgres_server_that_is_not_there_is_unavailable() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (kind, message) = fails(&format!("postgres://role:hunter2@127.0.0.1:{port}/db")).await;
+    assert_eq!(kind, ErrorKind::Unavailable, "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn redis_keeps_sessions_under_its_prefix() -> Result<()> {
@@ -165,6 +190,30 @@ async fn redis_that_is_not_compiled_in_names_its_feature() {
     let (kind, message) = fails("rediss://127.0.0.1").await;
     assert_eq!(kind, ErrorKind::Config);
     assert!(message.contains("feature `redis`"), "{message}");
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgres_sessions_are_shared_by_whoever_names_the_same_table() -> Result<()> {
+    let Ok(url) = std::env::var("SESSION_TEST_POSTGRES") else {
+        let allowed = std::env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
+        assert!(allowed, "SESSION_TEST_POSTGRES is not set");
+        return Ok(());
+    };
+    let join = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{join}table=session_kit_test&auto_migrate=true");
+    let (one, other) = (session_kit::connect(&url).await?, session_kit::connect(&url).await?);
+    let token = store_one(&one).await?;
+    assert_eq!(read(&other, &token).await?, Some(7));
+    Ok(())
+}
+
+#[cfg(not(feature = "postgres"))]
+#[tokio::test]
+async fn postgres_that_is_not_compiled_in_names_its_feature() {
+    let (kind, message) = fails("postgres://role:hunter2@localhost/db").await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(message.contains("feature `postgres`") && !message.contains("hunter2"), "{message}");
 }
 
 #[cfg(not(feature = "sqlite"))]

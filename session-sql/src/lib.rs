@@ -1,6 +1,7 @@
 //! Sessions in SQL databases: one crate, a module and a cargo feature for each dialect.
 //!
 //! - `sqlite`: an embedded database file, or memory. Feature `sqlite`, on by default.
+//! - `postgres`: a PostgreSQL server. Feature `postgres`.
 //!
 //! Every dialect keeps one table (`sessions` unless told otherwise) with the same columns: `id`,
 //! `revision`, `expires_at`, `deadline`, `touched_at`, `principal`, `meta` and `data`. Times are
@@ -10,7 +11,9 @@
 //! No text of a client ever becomes SQL: ids arrive as 16 bytes, values are bound, and the table's name
 //! is checked and quoted.
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod table_name;

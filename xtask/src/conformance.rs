@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The rows of a full run. For one that is the name of a service (`postgres`, `redis`), a run starts
 /// that server; the others are embedded stores, so nothing excuses their absence.
-pub(crate) const EXPECTED_ROWS: &[&str] = &["memory", "sqlite"];
+pub(crate) const EXPECTED_ROWS: &[&str] = &["memory", "sqlite", "postgres", "redis"];
 
 /// Holds one line, `<n> of <n> broken backends caught`; every other file holds rows.
 const BROKEN_BACKENDS: &str = "broken.txt";

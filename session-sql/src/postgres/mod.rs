@@ -1,0 +1,76 @@
+//! Sessions in a PostgreSQL database, shared by any number of machines.
+//!
+//! ```no_run
+//! use session_sql::postgres::{PostgresBackend, PostgresConfig};
+//!
+//! # async fn example() -> session_core::Result<()> {
+//! let config = PostgresConfig::from_url("postgres://shop@db.example.com/shop?sslmode=verify-full")?;
+//! PostgresBackend::migrate(config.clone()).await?; // once, by a role that may create tables
+//! let backend = PostgresBackend::connect(config).await?;
+//! # let _ = backend; Ok(()) }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **Durability**: an acknowledged write is as safe as the server's `synchronous_commit` makes any commit:
+//!   with `on`, the server's default, it survives a crash and a power cut of the server. A failover to an
+//!   asynchronous replica may lose the latest writes, deletions among them.
+//! - **Atomicity**: each change is one statement and commits by itself; what a verb reads after an attempt is
+//!   read by a later statement, never from an older snapshot. No verb holds a transaction open.
+//! - **A dropped verb** happens once, unless it had not been polled, and leaves its connection clean: all I/O
+//!   runs in tasks that the driver spawns on the runtime at hand, which must be Tokio's.
+//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know.
+//! - **Time**: whether a session has expired is decided by the caller's `now`, never by the server's clock
+//!   or time zone.
+//!
+//! # Limits
+//!
+//! - A verb takes at most [`acquire_timeout`](PostgresConfig::acquire_timeout) to get a connection, and
+//!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second on it.
+//! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
+//!   that were waiting for a connection. A connection that was in use when the server went away is one
+//!   failed verb.
+//! - A server in recovery or one whose transactions are read-only is `Unavailable` for every verb that writes.
+//! - The isolation level must be `read committed`. Connections of the driver's own set it; those of a pool
+//!   given to [`from_pool`](PostgresBackend::from_pool) have what the application set, and on a higher level
+//!   writers of one session that meet are [`Contended`](session_core::ErrorKind::Contended).
+//! - Behind a pooler that hands one server connection to several clients, such as PgBouncer in transaction
+//!   mode, turn [`statement_cache`](PostgresConfig::statement_cache) off unless it knows prepared statements,
+//!   and let it ignore the startup parameter `options`.
+//! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
+//!   it is. A delete without revision and a purge remove it. A list leaves it out, with a warning.
+//!
+//! # The table
+//!
+//! PostgreSQL 12 or newer. [`schema_sql`] makes it and what goes with it: two indexes, a view and a function
+//! for the view. Moving `expires_at` mostly leaves the indexes alone, so that a touch writes one row version
+//! in the same page and nothing else: a computed column, `purge_slot`, is indexed in its place, which
+//! changes every 17 minutes of expiry, and a quarter of each page is left free for new versions.
+//! `principal` is `bytea`: text cannot hold U+0000, and is compared by the database's locale.
+//!
+//! A role that only serves sessions needs `USAGE` on the schema, and `SELECT, INSERT, UPDATE, DELETE` on
+//! the table.
+//!
+//! # Reading the table from outside
+//!
+//! The view `<table>_json` shows ids as hexadecimal, times as `timestamptz`, the principal as text and
+//! the session's values as `json` (NULL if they are in another codec):
+//!
+//! ```sql
+//! SELECT id, principal, expires_at, data ->> 'views' FROM sessions_json;
+//! ```
+
+mod backend;
+mod config;
+mod connections;
+mod error;
+mod row;
+mod schema;
+mod table;
+mod url;
+mod verbs;
+
+pub use backend::PostgresBackend;
+pub use config::PostgresConfig;
+pub use schema::schema_sql;

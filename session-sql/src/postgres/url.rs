@@ -1,0 +1,150 @@
+//! URLs with options of libpq, which sqlx reads, and of this driver, which it does not know.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use session_core::{Error, ErrorKind, Result};
+
+use super::config::PostgresConfig;
+
+/// What sqlx takes from a URL. It logs the value of any other option, so that none must get there.
+const OF_LIBPQ: [&str; 11] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+];
+
+pub(super) fn parse(url: &str) -> Result<PostgresConfig> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let scheme = base.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !matches!(scheme.as_deref(), Some("postgres" | "postgresql")) {
+        return Err(mistake("a server's URL begins with `postgres://` or `postgresql://`"));
+    }
+    let mut of_libpq: Vec<&str> = Vec::new();
+    let mut own: Vec<(String, String)> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| mistake("options are written `?name=value&name=value`"))?;
+        let name = decode(name)?;
+        if seen.contains(&name) {
+            return Err(mistake(format!("the option `{name}` is given twice")));
+        }
+        if name == "user" || OF_LIBPQ.contains(&name.as_str()) {
+            of_libpq.push(pair);
+        } else {
+            own.push((name.clone(), decode(value)?));
+        }
+        seen.push(name);
+    }
+    let connection = format!("{base}?{}", of_libpq.join("&"))
+        .parse()
+        // Without sqlx's own error, which quotes values.
+        .map_err(|_| mistake("the `postgres:` URL, or one of its options, cannot be read"))?;
+    own.into_iter().try_fold(PostgresConfig::new(connection), apply)
+}
+
+fn apply(mut config: PostgresConfig, (name, value): (String, String)) -> Result<PostgresConfig> {
+    match name.as_str() {
+        "table" => config.table = value,
+        "max_connections" => config.max_connections = read(&name, &value)?,
+        "queue_capacity" => config.queue_capacity = read(&name, &value)?,
+        "statement_cache" => config.statement_cache = read(&name, &value)?,
+        "auto_migrate" => config.auto_migrate = read(&name, &value)?,
+        "acquire_timeout" => config.acquire_timeout = Duration::from_millis(read(&name, &value)?),
+        "statement_timeout" => config.statement_timeout = Duration::from_millis(read(&name, &value)?),
+        "lock_timeout" => config.lock_timeout = Duration::from_millis(read(&name, &value)?),
+        "connect_timeout" => config.connect_timeout = Duration::from_secs(read(&name, &value)?),
+        _ => return Err(mistake(format!("`postgres:` has no option `{name}`"))),
+    }
+    Ok(config)
+}
+
+fn read<T: FromStr>(name: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|_| mistake(format!("the option `{name}` cannot have this value")))
+}
+
+fn decode(text: &str) -> Result<String> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(mistake("an option is not UTF-8")),
+    }
+}
+
+fn mistake(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::describe(ErrorKind::Config, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_libpq_and_of_the_driver_stand_side_by_side() {
+        let config = parse(
+            "postgresql://role:p%40ss@host:1234/db?sslmode=require&table=web.sessions&application_name=shop%20x\
+             &max_connections=3&queue_capacity=4&statement_cache=false&auto_migrate=true&connect_timeout=7\
+             &acquire_timeout=8&statement_timeout=9&lock_timeout=10",
+        )
+        .unwrap();
+        let connection = &config.connection;
+        assert_eq!((connection.get_host(), connection.get_port()), ("host", 1234));
+        assert_eq!((connection.get_username(), connection.get_database()), ("role", Some("db")));
+        assert_eq!(connection.get_application_name(), Some("shop x"));
+        assert_eq!(config.table, "web.sessions");
+        assert_eq!((config.max_connections.get(), config.queue_capacity.get()), (3, 4));
+        assert!(!config.statement_cache && config.auto_migrate);
+        assert_eq!(config.connect_timeout, Duration::from_secs(7));
+        assert_eq!(config.acquire_timeout, Duration::from_millis(8));
+        assert_eq!(config.statement_timeout, Duration::from_millis(9));
+        assert_eq!(config.lock_timeout, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_socket_is_a_host() {
+        for url in ["postgres:///db?host=/run/postgresql", "postgres://%2Frun%2Fpostgresql/db"] {
+            assert_eq!(
+                parse(url).unwrap().connection.get_socket().unwrap().to_str(),
+                Some("/run/postgresql")
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_and_values_are_not_shown() {
+        for (url, name) in [
+            ("", "postgres://"),
+            ("mysql://role:hunter2@host/db", "postgres://"),
+            ("postgres:role:hunter2", "postgres://"),
+            ("postgres://role:hunter2@host:port/db", "cannot be read"),
+            ("postgres://role:hunter2#x@host/db", "cannot be read"),
+            ("postgres://role@host/db?tabel=hunter2", "`tabel`"),
+            ("postgres://role@host/db?channel_binding=hunter2", "`channel_binding`"),
+            ("postgres://role@host/db?table=hunter2&table=hunter2", "`table`"),
+            ("postgres://role@host/db?sslmode=require&sslmode=disable", "`sslmode`"),
+            ("postgres://role@host/db?sslmode=hunter2", "cannot be read"),
+            ("postgres://role@host/db?port=hunter2", "cannot be read"),
+            ("postgres://role@host/db?max_connections=0", "`max_connections`"),
+            ("postgres://role@host/db?queue_capacity=hunter2", "`queue_capacity`"),
+            ("postgres://role@host/db?auto_migrate=hunter2", "`auto_migrate`"),
+            ("postgres://role@host/db?lock_timeout=-1", "`lock_timeout`"),
+            ("postgres://role@host/db?hunter2", "options are written"),
+            ("postgres://role@host/db?table=%ff", "UTF-8"),
+        ] {
+            let error = parse(url).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(shown.contains(name) && !shown.contains("hunter2"), "{url}: {shown}");
+            assert!(std::error::Error::source(&error).is_none(), "{url}");
+        }
+    }
+}

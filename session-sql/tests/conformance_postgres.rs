@@ -1,0 +1,128 @@
+//! The conformance suite on the Postgres driver, against the server in `SESSION_TEST_POSTGRES`.
+
+use std::env;
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conformance_tests::{Damage, Harness, Promises, async_trait};
+use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
+use session_sql::postgres::{PostgresBackend, PostgresConfig};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+
+/// Namespaces are tables of one schema.
+#[derive(Debug)]
+struct Postgres {
+    config: PostgresConfig,
+}
+
+impl Postgres {
+    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        Ok(Arc::new(PostgresBackend::connect(self.config.clone().with_table(namespace)).await?))
+    }
+
+    /// A connection that the driver does not know of.
+    async fn raw(&self) -> Result<PgConnection> {
+        PgConnection::connect_with(&self.config.connection).await.map_err(internal)
+    }
+}
+
+#[async_trait]
+impl Harness for Postgres {
+    fn name(&self) -> &str {
+        "postgres"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::default()
+            .with_list()
+            .with_purge()
+            .with_durability()
+            .with_shared_handles()
+            .with_scan()
+            .with_damage()
+    }
+
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        self.connect(namespace).await
+    }
+
+    /// Also those that a `LIKE` would take for it, or that are the name of something beside its table.
+    fn similar_namespaces(&self, namespace: &str) -> Vec<String> {
+        let all_but_the_last = &namespace[..namespace.len() - 1];
+        vec![format!("{namespace}b"), all_but_the_last.to_owned(), format!("{all_but_the_last}_")]
+    }
+
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        self.connect(namespace).await.map(Some)
+    }
+
+    async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
+        let sql = format!(
+            "SELECT id, int8send(revision), int8send(expires_at), int8send(deadline), int8send(touched_at), \
+             principal, meta, data FROM \"{namespace}\""
+        );
+        let mut connection = self.raw().await?;
+        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await.map_err(internal)?;
+        let mut pieces = Vec::new();
+        for row in rows {
+            for column in 0..row.len() {
+                let piece: Option<Vec<u8>> = row.try_get(column).map_err(internal)?;
+                pieces.extend(piece.map(Bytes::from));
+            }
+        }
+        Ok(Some(pieces))
+    }
+
+    async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
+        let (column, bytes) = match damage {
+            Damage::Meta(bytes) => ("meta", bytes),
+            Damage::Data(bytes) => ("data", bytes),
+            _ => return Ok(None),
+        };
+        let sql = format!("UPDATE \"{namespace}\" SET {column} = $2 WHERE id = $1");
+        let update = sqlx::query(AssertSqlSafe(sql)).bind(&id.as_bytes()[..]).bind(&bytes[..]);
+        let result = update.execute(&mut self.raw().await?).await.map_err(internal)?;
+        Ok(Some(result.rows_affected() == 1))
+    }
+
+    async fn discard(&self, namespace: &str) {
+        let sql = format!(
+            "SET client_min_messages = error; DROP TABLE IF EXISTS \"{namespace}\" CASCADE; \
+             DROP FUNCTION IF EXISTS \"{namespace}_text\""
+        );
+        let dropped = async { self.raw().await?.execute(AssertSqlSafe(sql)).await.map_err(internal) };
+        if let Err(error) = dropped.await {
+            eprintln!("{namespace} cannot be dropped: {error:?}");
+        }
+    }
+}
+
+fn internal(error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Internal, error)
+}
+
+fn main() -> ExitCode {
+    let Ok(url) = env::var("SESSION_TEST_POSTGRES") else {
+        eprintln!("SESSION_TEST_POSTGRES is not set: no server for the suite on postgres");
+        let allowed = env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
+        return if allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    };
+    match PostgresConfig::from_url(&url) {
+        // Cases run side by side, some with several handles, and servers allow 100 connections by default.
+        Ok(config) => {
+            let few = NonZeroU32::MIN.saturating_add(3);
+            let config = config.with_auto_migrate(true).with_max_connections(few);
+            conformance_tests::run(Postgres { config }, "tests/conformance_postgres.expected")
+        }
+        Err(error) => {
+            eprintln!("SESSION_TEST_POSTGRES cannot be used: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The Postgres driver where the conformance suite does not look: schema, roles, locks, faults, damage.
+//!
+//! The server is the one in `SESSION_TEST_POSTGRES`; without it these tests fail, unless
+//! `SESSION_TEST_ALLOW_MISSING=1`.
+
+#![cfg(feature = "postgres")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
+
+mod cancellation;
+mod common;
+mod damage;
+mod faults;
+mod private_server;
+mod races;
+mod schema;
+mod server;
+mod verbs;

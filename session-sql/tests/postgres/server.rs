@@ -1,0 +1,133 @@
+//! What takes a server of the test's own: restarts, passwords, certificates.
+
+use std::num::NonZeroU32;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{create, id, now, record, shown};
+use crate::private_server::{PASSWORD, PrivateServer};
+use session_core::{ErrorKind, SessionBackend};
+use session_sql::postgres::{PostgresBackend, PostgresConfig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_is_used_again() {
+    let Some(mut server) = PrivateServer::start(&[]).await else { return };
+    let config = server.config().with_acquire_timeout(Duration::from_millis(500));
+    let backend = PostgresBackend::connect(config).await.unwrap();
+    create(&backend, 1, record("x")).await;
+    server.stop();
+    for _ in 0..3 {
+        let started = Instant::now();
+        let error = backend.load(id(1), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(!shown(&error).contains(PASSWORD), "{error:?}");
+    }
+    // Many at once take all of the pool's places for their attempts.
+    let loads: Vec<_> = (0..50)
+        .map(|_| {
+            let backend = backend.clone();
+            tokio::spawn(async move { backend.load(id(1), now()).await })
+        })
+        .collect();
+    for load in loads {
+        assert_eq!(load.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    server.run(&[]).await;
+    assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_come_in_is_told_so_without_the_password() {
+    let Some(server) = PrivateServer::start(&["max_connections=5", "superuser_reserved_connections=0"]).await
+    else {
+        return;
+    };
+    for (url, kind) in [
+        (server.url("").replace(PASSWORD, "hunter3"), ErrorKind::Config),
+        (server.url("").replace(&format!(":{PASSWORD}"), ""), ErrorKind::Config),
+        (server.url("user=nobody"), ErrorKind::Config),
+        (server.url("dbname=nothing"), ErrorKind::Config),
+        (server.url("sslmode=require"), ErrorKind::Config),
+        (server.url("options=-c%20no_such_setting%3Dhunter2"), ErrorKind::Config),
+    ] {
+        let error = PostgresBackend::connect(PostgresConfig::from_url(&url).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{url}: {error:?}");
+        let shown = shown(&error);
+        assert!(!shown.contains(PASSWORD) && !shown.contains("hunter3"), "{shown}");
+    }
+
+    // As many connections as the server takes, all in use.
+    let hog = server.config().with_max_connections(NonZeroU32::MIN.saturating_add(9));
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(5).connect_with(hog.connection.clone());
+    let pool = pool.await.unwrap();
+    PostgresBackend::migrate(hog.clone()).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    let error = PostgresBackend::connect(hog).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked() {
+    let Some(mut server) = PrivateServer::start(&[]).await else { return };
+    if !make_certificates(&server) {
+        eprintln!("not run: there is no `openssl`");
+        return;
+    }
+    server.stop();
+    let (certificate, key) = (server.path("server.pem"), server.path("server.key"));
+    let files = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", certificate.display()),
+        format!("ssl_key_file={}", key.display()),
+    ];
+    server.run(&files.each_ref().map(String::as_str)).await;
+    let authority = format!("sslrootcert={}", server.path("authority.pem").display());
+    let connect = |options: String| {
+        let config = PostgresConfig::from_url(&server.url(&options)).unwrap().with_auto_migrate(true);
+        PostgresBackend::connect(config)
+    };
+
+    let backend = connect(format!("sslmode=verify-full&{authority}")).await.unwrap();
+    create(&backend, 1, record("x")).await;
+    connect("sslmode=require".to_owned()).await.unwrap();
+    // An authority that nobody knows; a server by another name.
+    let error = connect("sslmode=verify-full".to_owned()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+    let error = connect(format!("sslmode=verify-full&{authority}&host=localhost")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+    connect(format!("sslmode=verify-ca&{authority}&host=localhost")).await.unwrap();
+}
+
+/// An authority, and a server's certificate for 127.0.0.1 that it has signed.
+fn make_certificates(server: &PrivateServer) -> bool {
+    let openssl = |arguments: &str| {
+        Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(server.path(""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    let made = openssl(&format!(
+        "req -x509 {curve} -days 2 -subj /CN=authority -keyout authority.key -out authority.pem"
+    )) && openssl(&format!("req {curve} -subj /CN=server -keyout made.key -out server.csr"));
+    if !made {
+        return false;
+    }
+    server.file("extensions", "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
+    assert!(openssl(
+        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
+         -extfile extensions -out made.pem"
+    ));
+    for (made, name) in [("made.key", "server.key"), ("made.pem", "server.pem")] {
+        server.file(name, &std::fs::read_to_string(server.path(made)).unwrap());
+    }
+    true
+}

@@ -1,0 +1,207 @@
+//! Rules of the verb table that depend on how the SQL is written.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{NOW, at, create, id, now, principal, record, with_table};
+use session_core::{CreateOutcome, Purged, Record, Revision, SessionBackend, UpdateOutcome};
+use session_sql::postgres::PostgresBackend;
+use sqlx::Row;
+
+#[test]
+fn every_field_comes_back() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let bytes: Vec<u8> = (0..=255).collect();
+        let long = "x".repeat(255);
+        let principals = [None, principal(""), principal("a\0b \u{e9} e\u{301}"), principal(&long)];
+        for (number, principal) in (1..).zip(principals) {
+            let stored =
+                Record::new(Revision::from_i64(i64::MAX).unwrap(), at(0), at(253_402_300_799_999), at(5))
+                    .with_principal(principal)
+                    .with_meta(bytes.clone())
+                    .with_data(bytes.repeat(4096));
+            create(&backend, number, stored.clone()).await;
+            assert_eq!(backend.load(id(number), now()).await.unwrap(), Some(stored));
+        }
+        let empty = Record::new(Revision::first(0), now(), at(NOW + 1), at(NOW + 1));
+        create(&backend, 9, empty.clone()).await;
+        assert_eq!(backend.load(id(9), now()).await.unwrap(), Some(empty));
+    });
+}
+
+#[test]
+fn create_replaces_the_expired_only() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let old = record("old").with_principal(principal("alice"));
+        create(&backend, 1, old.clone()).await;
+        let outcome = backend.create(id(1), record("new"), at(NOW + 999)).await.unwrap();
+        assert_eq!(outcome, CreateOutcome::Occupied(old.clone()));
+        assert_eq!(backend.load(id(1), at(NOW + 999)).await.unwrap(), Some(old));
+        let outcome = backend.create(id(1), record("new"), at(NOW + 1_000)).await.unwrap();
+        assert_eq!(outcome, CreateOutcome::Created);
+        let found = backend.load(id(1), now()).await.unwrap();
+        assert_eq!(found, Some(record("new")), "the principal is replaced too");
+    });
+}
+
+#[test]
+fn touch_does_what_records_do() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let instants = [0, NOW, NOW + 1, NOW + 999, NOW + 1_000, NOW + 5_000, NOW + 10_000, NOW + 20_000];
+        let mut number = 0;
+        for to in instants {
+            for time in instants {
+                number += 1;
+                let mut expected = record("data");
+                create(&backend, number, expected.clone()).await;
+                let live = expected.is_live(at(time));
+                assert_eq!(backend.touch(id(number), at(to), at(time)).await.unwrap(), live);
+                if live {
+                    expected.touch(at(to), at(time));
+                }
+                assert_eq!(backend.load(id(number), at(0)).await.unwrap(), Some(expected), "{to} at {time}");
+            }
+        }
+    });
+}
+
+/// What a touch costs: a row version in the same page, and no write to any index.
+#[test]
+fn touches_and_updates_leave_the_indexes_alone() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let day = 86_400_000;
+        // In the middle of a slot, which is 2^20 ms wide.
+        let start = (1 << 40) + (1 << 19);
+        let mut current = Record::new(Revision::first(1), at(start), at(start + day), at(start + 9 * day))
+            .with_principal(principal("alice"))
+            .with_data(vec![b'x'; 500]);
+        let _ = backend.create(id(1), current.clone(), at(start)).await.unwrap();
+        for minute in 1..=4 {
+            let time = start + minute * 60_000;
+            assert!(backend.touch(id(1), at(time + day), at(time)).await.unwrap());
+            let mut next = current.clone().with_data(vec![b'y'; 400]);
+            next.revision = current.revision.next(7);
+            next.expires_at = at(time + day);
+            let updated = backend.update(id(1), current.revision, next.clone(), at(time)).await.unwrap();
+            assert_eq!(updated, UpdateOutcome::Updated);
+            current = next;
+        }
+        // Over the end of the slot, and over the page's end: these touch the indexes.
+        let time = start + (1 << 20);
+        assert!(backend.touch(id(1), at(time + day), at(time)).await.unwrap());
+        let started = Instant::now();
+        loop {
+            // The server's counters come about a second late.
+            let counters = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = '{t}'";
+            let row = &table.rows(counters).await[0];
+            let (updates, hot): (i64, i64) = (row.get(0), row.get(1));
+            if updates == 9 {
+                assert_eq!(hot, 8);
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{updates} updates were counted");
+            // Statements bring the counters of their connection up to date.
+            backend.load(id(1), at(time)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn purge_takes_the_dead_up_to_the_limit() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        table
+            .execute(&format!(
+                "INSERT INTO {{t}} (id, revision, expires_at, deadline, touched_at, meta, data) \
+                 SELECT decode(md5(n::text), 'hex'), 4294967297, {}, {NOW}, {NOW}, '', '' \
+                 FROM generate_series(1, 1200) n",
+                NOW + 1_000
+            ))
+            .await
+            .unwrap();
+        let mut longer = record("lives");
+        longer.expires_at = at(NOW + 1_001);
+        create(&backend, 5_000, longer.clone()).await;
+        let dead = at(NOW + 1_000);
+        assert_eq!(backend.purge_expired(now(), 10_000).await.unwrap(), Purged::new(0, false));
+        assert_eq!(backend.purge_expired(dead, 0).await.unwrap(), Purged::new(0, true));
+        assert_eq!(backend.purge_expired(dead, 7).await.unwrap(), Purged::new(7, true));
+        assert_eq!(backend.purge_expired(dead, 1_000).await.unwrap(), Purged::new(1_000, true));
+        assert_eq!(backend.purge_expired(dead, usize::MAX).await.unwrap(), Purged::new(193, false));
+        assert_eq!(backend.load(id(5_000), dead).await.unwrap(), Some(longer));
+    });
+}
+
+#[test]
+fn purge_passes_over_rows_that_others_hold() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        create(&backend, 1, record("held")).await;
+        create(&backend, 2, record("free")).await;
+        let mut other = table.raw().await;
+        let hold = table.named("BEGIN; SELECT FROM {t} WHERE data = 'held' FOR UPDATE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut other).await.unwrap();
+        let purged = backend.purge_expired(at(NOW + 1_000), 10).await.unwrap();
+        assert_eq!(purged.removed, 1);
+        drop(other);
+    });
+}
+
+#[test]
+fn list_ends_a_page_of_large_sessions_early() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let data = "x".repeat(1 << 20);
+        for number in 0..10 {
+            create(&backend, number, record(&data)).await;
+        }
+        let mut listed = Vec::new();
+        let mut after = None;
+        loop {
+            let page = backend.list(None, after, usize::MAX, now()).await.unwrap();
+            assert!(page.sessions.len() <= 5, "{}", page.sessions.len());
+            listed.extend(page.sessions.into_iter().map(|(id, _)| id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(listed, (0..10).map(id).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn list_by_principal_resumes_and_ends() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        for number in [5, 3, 9, 1] {
+            create(&backend, number, record("").with_principal(principal("alice"))).await;
+        }
+        for (number, other) in [(2, "Alice"), (4, "alicf"), (6, ""), (7, "alice\0")] {
+            create(&backend, number, record("").with_principal(principal(other))).await;
+        }
+        let alice = principal("alice");
+        let page = backend.list(alice.as_ref(), None, 2, now()).await.unwrap();
+        assert_eq!(page.sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(1), id(3)]);
+        let page = backend.list(alice.as_ref(), page.next, 2, now()).await.unwrap();
+        assert_eq!(page.sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(5), id(9)]);
+        assert_eq!(page.next, None);
+        assert!(backend.list(alice.as_ref(), None, 0, now()).await.unwrap().sessions.is_empty());
+    });
+}
+
+#[test]
+fn everything_works_without_prepared_statements() {
+    with_table(async |table| {
+        let config = table.config.clone().with_statement_cache(false);
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        create(&backend, 1, record("x")).await;
+        assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+        let kept = backend.list(None, None, 10, now()).await.unwrap().sessions.len();
+        assert_eq!(kept, 1);
+    });
+}
