@@ -280,8 +280,9 @@ impl Session {
     /// Signs `principal` in: the token is replaced, every earlier one is dead at once (OWASP ASVS
     /// 7.2.4), and the absolute lifetime starts anew.
     ///
-    /// From nobody or the same principal the values stay. Over another principal the session ends and a new
-    /// one begins: all values go, this request's too. On a superseded session a new one begins.
+    /// From nobody or the same principal the values stay. Over another principal the session starts over: all
+    /// values go, this request's too, and requests in flight with the old token are refused as after every
+    /// sign-in. On a superseded session a new one begins, under another id.
     /// Check the password first; this checks nothing.
     ///
     /// # Errors

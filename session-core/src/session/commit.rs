@@ -37,6 +37,10 @@ async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Com
     if let Some(base) = &work.ending {
         work.ended |= end(manager, base).await?;
         work.ending = None;
+        if !work.ended && work.intent.sign_in.is_none() {
+            // Another request ended it: the browser may hold a newer cookie, which a new session's would replace.
+            return Ok((Origin::New, Committed::Unchanged));
+        }
     }
     match work.origin.clone() {
         Origin::Live(base) if work.wants_update(manager.settings(), &base, manager.now())? => {

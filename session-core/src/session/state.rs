@@ -65,8 +65,6 @@ pub(crate) struct State {
     intent: Intent,
     /// The session that this request ends.
     ending: Option<Arc<Base>>,
-    /// Whether that was asked for, and does not just follow from a sign-in.
-    ending_asked: bool,
     /// Whether it has been ended, by a commit that failed later.
     ended: bool,
     attempts: Attempts,
@@ -80,6 +78,8 @@ pub(crate) struct Intent {
     pub(crate) rotate: Option<Rotation>,
     pub(crate) sign_in: Option<Principal>,
     pub(crate) lifetime: Option<Lifetime>,
+    /// Whether nothing of what was there before stays: somebody else signs in.
+    pub(crate) start_over: bool,
 }
 
 impl Intent {
@@ -134,7 +134,6 @@ impl State {
             reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
-            ending_asked: false,
             ended: false,
             attempts: Attempts::default(),
             answer: None,
@@ -235,9 +234,8 @@ impl State {
         }
         // What one person left in a session is not shown to the next.
         if self.principal().is_some_and(|other| *other != principal) {
-            let asked = self.ending_asked;
-            self.end();
-            self.ending_asked = asked;
+            self.forget_changes();
+            self.intent.start_over = true;
         }
         self.intent.sign_in = Some(principal);
         Ok(())
@@ -248,7 +246,11 @@ impl State {
         if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
             self.ending = Some(base);
         }
-        self.ending_asked = true;
+        self.forget_changes();
+    }
+
+    /// Leaves an empty session with nothing to be done.
+    fn forget_changes(&mut self) {
         self.document = Document::empty();
         self.changes.clear();
         self.reads.clear();
@@ -265,12 +267,9 @@ impl State {
         if !matches!(self.phase, Phase::Open | Phase::Destroyed) {
             return;
         }
-        let origin = match &self.ending {
-            Some(base) if !self.ending_asked => Origin::Live(base.clone()),
-            _ => self.origin.clone(),
-        };
-        let Self { ending, ending_asked, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
-        self.ending = ending.filter(|_| ending_asked);
+        let origin = self.origin.clone();
+        let Self { ending, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
+        self.ending = ending;
         self.ended = ended;
         self.answer = answer;
     }

@@ -128,6 +128,10 @@ impl<'a> Update<'a> {
     }
 
     fn replay(&mut self, base: &Base) -> Result<Document> {
+        if self.work.intent.start_over {
+            let nothing = Document::empty();
+            return replay(&mut self.work.changes, &nothing, &nothing);
+        }
         let (older, newer) = (&self.opened.document, &base.document);
         refuse_overwrites(&self.work.changes, &self.work.reads, older, newer)?;
         replay(&mut self.work.changes, older, newer)
@@ -148,6 +152,10 @@ impl<'a> Update<'a> {
             meta.secrets.rotate(*by, fresh.digest(), now);
         }
         let intent = &self.work.intent;
+        if intent.start_over {
+            meta.created_at = now;
+            meta.lifetime = self.manager.settings().lifetime;
+        }
         if let Some(signed_in) = &intent.sign_in {
             meta.authenticated_at = Some(now);
             principal = Some(signed_in.clone());
