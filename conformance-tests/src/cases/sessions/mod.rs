@@ -9,6 +9,7 @@ mod lost_replies;
 mod privilege;
 mod replay;
 mod revocation;
+mod rotation;
 mod tokens;
 mod values;
 mod writes;
@@ -19,6 +20,7 @@ use crate::case::Case;
 pub(super) fn all() -> Vec<Case> {
     [
         tokens::CASES,
+        rotation::CASES,
         generator::CASES,
         privilege::CASES,
         values::CASES,
