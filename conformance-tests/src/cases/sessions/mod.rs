@@ -3,7 +3,9 @@
 mod commit;
 mod concurrency;
 mod damage;
+mod events;
 mod generator;
+mod janitor;
 mod lifetime;
 mod lost_replies;
 mod privilege;
@@ -32,6 +34,8 @@ pub(super) fn all() -> Vec<Case> {
         lost_replies::CASES,
         lifetime::CASES,
         revocation::CASES,
+        events::CASES,
+        janitor::CASES,
     ]
     .concat()
 }

@@ -21,11 +21,7 @@ pub(super) const CASES: &[Case] = &[
         window_recorded_though_the_presenting_request_fails,
         "the window is recorded when the presenting request opens, and stays if the request fails",
     ),
-    case!(
-        "rotation",
-        presenting_alternately_extends_nothing,
-        "presenting a replaced secret extends nothing",
-    ),
+    case!("rotation", presenting_alternately_extends_nothing, "presenting a replaced secret extends nothing",),
     case!(
         "rotation",
         lost_rotation_answer_is_reissued,
@@ -343,7 +339,8 @@ async fn forged_and_forgotten_never_revoke(ctx: Context) -> CaseResult {
     ctx.clock().advance(HOUR);
     for _ in 0..5 {
         for token in &wrong {
-            site.expect_stranger(token, "a token that was replaced for privilege, forged or forgotten").await?;
+            site.expect_stranger(token, "a token that was replaced for privilege, forged or forgotten")
+                .await?;
         }
         let fresh = token(site.request(&current, Session::rotate).await?)?;
         wrong.push(std::mem::replace(&mut current, fresh));
