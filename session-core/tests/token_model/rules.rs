@@ -3,7 +3,7 @@
 use session_core::{ErrorKind, OnReplay};
 
 use crate::history::{By, Class};
-use crate::state::{Answer, Op, Request, Phase, State};
+use crate::state::{Answer, Op, Phase, Request, State};
 use crate::step::{Broken, Outcome, Stepper, holds};
 use crate::world::{GRACE, Records, Token};
 
@@ -64,10 +64,7 @@ pub(crate) fn of_committing(
     let of_nobody = snapshot.as_ref().is_none_or(|record| record.principal.is_none());
     let op = if request.op == Op::RevokeOthers && of_nobody { Op::Read } else { request.op };
     let answer = outcome.unwrap_or(Answer::Nothing);
-    holds(
-        !after.records.keys().any(|id| before.ended.contains(id)),
-        "deletion wins over every late write",
-    )?;
+    holds(!after.records.keys().any(|id| before.ended.contains(id)), "deletion wins over every late write")?;
     match answer {
         Answer::Set(token) => holds(
             issued == Some(token),

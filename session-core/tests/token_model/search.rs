@@ -20,6 +20,8 @@ pub(crate) struct Scenario {
     /// its own that it is signed in to.
     pub(crate) planted: bool,
     pub(crate) thefts: u8,
+    /// Whether the thief has copied the browser's first token.
+    pub(crate) copied: bool,
     pub(crate) rotate_every: Option<i64>,
     pub(crate) on_replay: OnReplay,
     pub(crate) in_flight: usize,
@@ -42,6 +44,7 @@ impl Scenario {
         thiefs_ops: &[],
         planted: false,
         thefts: 0,
+        copied: false,
         rotate_every: None,
         on_replay: OnReplay::Revoke,
         in_flight: 3,
@@ -56,7 +59,7 @@ impl Scenario {
     /// Whether nobody disturbs the browser and all its answers arrive within `grace`, or never: then it
     /// must never be worse off for a rotation.
     pub(crate) fn is_fair(&self) -> bool {
-        !self.planted && self.thefts == 0 && !self.late_answers
+        !self.planted && !self.copied && self.thefts == 0 && !self.late_answers
     }
 }
 
@@ -77,19 +80,19 @@ pub(crate) enum Action {
 pub(crate) struct Explored {
     pub(crate) states: usize,
     pub(crate) steps: usize,
+    /// Whether there was no history left.
+    pub(crate) is_whole: bool,
 }
 
-/// Searches a scenario to its end.
+/// Searches a scenario to its end, or as far as the everyday run has time for.
 ///
 /// # Panics
 ///
 /// With the shortest history that breaks a rule.
 pub(crate) fn search(scenario: &Scenario) -> Explored {
     let mut scenario = scenario.clone();
-    // More than the everyday run has time for.
-    if let Ok(more) = std::env::var("TOKEN_MODEL_REQUESTS") {
-        scenario.requests += more.parse::<u8>().expect("a number of requests");
-    }
+    scenario.requests += u8::try_from(setting("TOKEN_MODEL_REQUESTS", 0)).expect("a few requests");
+    let most = setting("TOKEN_MODEL_STATES", 10_000);
     let world = World::new(scenario.rotate_every, scenario.on_replay);
     let stepper = Stepper { world: &world, scenario: &scenario };
     let longest = scenario.rotate_every.unwrap_or(0).max(2 * GRACE);
@@ -98,7 +101,7 @@ pub(crate) fn search(scenario: &Scenario) -> Explored {
     let mut trail: Vec<(usize, Action)> = vec![(0, Action::Wait(0))];
     let mut queue = VecDeque::from([(0, first.clone())]);
     let mut steps = 0;
-    while let Some((index, state)) = queue.pop_front() {
+    while let Some((index, state)) = queue.pop_front().filter(|_| seen.len() < most) {
         for action in stepper.actions(&state) {
             steps += 1;
             let mut next = state.clone();
@@ -115,7 +118,11 @@ pub(crate) fn search(scenario: &Scenario) -> Explored {
             queue.push_back((trail.len() - 1, next));
         }
     }
-    Explored { states: seen.len(), steps }
+    Explored { states: seen.len(), steps, is_whole: seen.len() < most }
+}
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// The history that ends with the last of the trail, a line for each step.

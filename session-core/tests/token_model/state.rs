@@ -134,7 +134,8 @@ impl Key<'_> {
             }
             self.put(-102);
         }
-        let mut requests: Vec<_> = state.requests.iter().map(|request| self.request(world, request)).collect();
+        let mut requests: Vec<_> =
+            state.requests.iter().map(|request| self.request(world, request)).collect();
         requests.sort();
         self.words.extend(requests.concat());
     }

@@ -45,6 +45,9 @@ impl Stepper<'_> {
         } else {
             create(&mut state, Who::Browser, Op::SignIn);
         }
+        if self.scenario.copied {
+            self.take(&mut state, Action::Steal).unwrap();
+        }
         let (rotations, arrive) = self.scenario.rotations.unwrap_or_default();
         for _ in 0..rotations {
             let phase = Phase::Sent { at: state.now };
@@ -119,7 +122,7 @@ impl Stepper<'_> {
             }
             Action::Steal => {
                 state.loot.extend(state.jar);
-                state.thefts_left -= 1;
+                state.thefts_left = state.thefts_left.saturating_sub(1);
             }
             Action::Expire => {
                 state.now += 400 * 24 * 3600 / 15;
@@ -234,13 +237,7 @@ impl Stepper<'_> {
     }
 
     /// A whole request where the world stands: what a browser that asks now is answered.
-    pub(crate) fn try_request(
-        &self,
-        records: &Records,
-        now: i64,
-        state: &State,
-        op: Op,
-    ) -> (Class, Outcome) {
+    pub(crate) fn try_request(&self, records: &Records, now: i64, state: &State, op: Op) -> (Class, Outcome) {
         self.world.set(records, now, state.next);
         let (session, class) = self.open_session(state.jar);
         (class, self.world.run(work(&session, Who::Browser, op)))
