@@ -5,6 +5,8 @@
 //! It looks at 10,000 states of each scenario, shortest histories first; `TOKEN_MODEL_STATES=1000000` goes to
 //! the end of each, and `TOKEN_MODEL_REQUESTS=1` adds a request to each.
 
+#![expect(clippy::unwrap_used, reason = "in a test it is the assertion")]
+
 mod history;
 mod rules;
 mod search;
