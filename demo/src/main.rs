@@ -8,17 +8,21 @@ mod pages;
 
 use std::error::Error as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use session_kit::SessionManager;
 use tokio::net::TcpListener;
 
 const USAGE: &str = "\
-Usage: demo [--store URL] [--listen ADDRESS]
+Usage: demo [--store URL] [--listen ADDRESS] [--rotate-every SECONDS]
 
-  --store URL       where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
-                    (default sqlite:demo-sessions.db)
-  --listen ADDRESS  where to serve (default 127.0.0.1:3000)
-  -h, --help        this text
+  --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:
+                          (default sqlite:demo-sessions.db)
+  --listen ADDRESS        where to serve (default 127.0.0.1:3000)
+  --rotate-every SECONDS  how often to replace the token of a signed-in session (default: never)
+  -h, --help              this text
 
 Accounts: alice/wonderland, bob/builder";
 
@@ -47,19 +51,27 @@ async fn main() -> ExitCode {
 struct Options {
     store: String,
     listen: String,
+    rotate_every: Option<Duration>,
 }
 
 impl Options {
     fn from_arguments() -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let mut options =
-            Self { store: "sqlite:demo-sessions.db".to_owned(), listen: "127.0.0.1:3000".to_owned() };
+        let mut options = Self {
+            store: "sqlite:demo-sessions.db".to_owned(),
+            listen: "127.0.0.1:3000".to_owned(),
+            rotate_every: None,
+        };
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("store") => options.store = arguments.value()?.string()?,
                 Long("listen") => options.listen = arguments.value()?.string()?,
+                Long("rotate-every") => {
+                    let seconds: NonZeroU32 = arguments.value()?.parse()?;
+                    options.rotate_every = Some(Duration::from_secs(seconds.get().into()));
+                }
                 Short('h') | Long("help") => return Ok(None),
                 other => return Err(other.unexpected()),
             }
@@ -73,7 +85,7 @@ async fn serve(options: Options) -> Result<(), String> {
         .listen
         .parse()
         .map_err(|_| format!("--listen {}: not an address such as 127.0.0.1:3000", options.listen))?;
-    let sessions = session_kit::connect(&options.store)
+    let sessions = open_store(&options)
         .await
         .map_err(|error| format!("cannot open the session store: {}", with_sources(&error)))?;
     let listener =
@@ -85,6 +97,10 @@ async fn serve(options: Options) -> Result<(), String> {
         .with_graceful_shutdown(asked_to_stop())
         .await
         .map_err(|error| format!("cannot serve: {error}"))
+}
+
+async fn open_store(options: &Options) -> session_kit::Result<SessionManager> {
+    session_kit::builder(&options.store).await?.rotate_every(options.rotate_every).build()
 }
 
 /// An error and what is behind it.

@@ -1,17 +1,19 @@
 //! How a [`SessionManager`] is put together, each setting with its default and its cost.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::cap::Cap;
 use crate::contention::Contention;
 use crate::events::Observer;
 use crate::manager::{Inner, Settings};
 use crate::store::Store;
 use crate::{
-    Clock, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnReplay, RandomIds, Result,
-    SessionBackend, SessionEvents, SessionManager, SystemClock,
+    Clock, Codec, CookieLifetime, Error, ErrorKind, IdGenerator, Janitor, Lifetime, OnLimit, OnReplay,
+    RandomIds, Result, SessionBackend, SessionEvents, SessionManager, SystemClock,
 };
 
 /// Settings of a [`SessionManager`]; made by [`SessionManager::builder`].
@@ -40,9 +42,12 @@ impl SessionManagerBuilder {
             events: None,
             settings: Settings {
                 lifetime: Lifetime::default(),
+                codec: Codec::default(),
                 grace: Duration::from_secs(30),
                 rotate_every: None,
                 on_replay: OnReplay::Reject,
+                detect_overwrites: false,
+                cap: None,
                 max_record_size: 256 * 1024,
                 max_clock_skew: Duration::from_secs(600),
             },
@@ -95,6 +100,23 @@ impl SessionManagerBuilder {
         self
     }
 
+    /// Makes a commit fail with [`Conflict`](ErrorKind::Conflict) that would overwrite, by a plain insert or
+    /// removal, what this session has read and another request has changed since. Default: the last commit
+    /// wins. [`update`](crate::Session::update) needs none of it.
+    pub fn detect_overwrites(mut self) -> Self {
+        self.settings.detect_overwrites = true;
+        self
+    }
+
+    /// Limits how many sessions one principal may have at a time. Default: no limit. Costs a list for
+    /// each sign-in; needs a store that can list.
+    ///
+    /// Holds once the sign-ins that run at the same time have returned.
+    pub fn max_sessions_per_principal(mut self, sessions: NonZeroUsize, policy: OnLimit) -> Self {
+        self.settings.cap = Some(Cap { sessions: sessions.get(), policy });
+        self
+    }
+
     /// How long one call of the store may take. Default: 5 seconds.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
@@ -107,6 +129,12 @@ impl SessionManagerBuilder {
     /// session smaller is allowed whatever this is.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.settings.max_record_size = bytes;
+        self
+    }
+
+    /// The stored form of the values of sessions that are created from now on. Default: [`Codec::Json`].
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.codec = codec;
         self
     }
 

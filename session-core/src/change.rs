@@ -52,7 +52,36 @@ pub(crate) fn replay(changes: &mut [Change], older: &Document, newer: &Document)
     Ok(document)
 }
 
+/// Checks that what this session has read and then writes over is what it was.
+///
+/// # Errors
+///
+/// [`Conflict`](ErrorKind::Conflict) if a path in `reads` has changed between `older` and `newer`, and a plain
+/// insert or removal goes to it, above or below it.
+pub(crate) fn refuse_overwrites(
+    changes: &[Change],
+    reads: &[Path],
+    older: &Document,
+    newer: &Document,
+) -> Result<()> {
+    for read in reads {
+        if changes.iter().any(|change| change.writes_over(read)) && !older.same_at(newer, read)? {
+            return Err(ErrorKind::Conflict.into());
+        }
+    }
+    Ok(())
+}
+
 impl Change {
+    /// Whether it replaces or removes what is at `path` without having looked.
+    fn writes_over(&self, path: &Path) -> bool {
+        match self {
+            Self::Insert { path: written, .. } | Self::Remove { path: written, .. } => written.overlaps(path),
+            Self::Clear => true,
+            Self::Push { .. } | Self::Update { .. } | Self::TakeFlash { .. } => false,
+        }
+    }
+
     fn replay(&mut self, older: &Document, newer: &Document, document: &mut Document) -> Result<()> {
         // A position in a list names an element only as long as the list is the same.
         let same_lists = |path: &Path, before: Lists, after: Lists| {

@@ -24,6 +24,7 @@ pub struct SessionInfo {
 impl SessionInfo {
     pub(crate) fn new(id: SessionId, record: Record, is_current: bool) -> Result<Self> {
         let meta = Meta::decode(&record.meta)?;
+        let document = meta.codec.read(&record.data)?;
         Ok(Self {
             id,
             created_at: meta.created_at,
@@ -31,7 +32,7 @@ impl SessionInfo {
             expires_at: record.expires_at,
             principal: record.principal,
             is_current,
-            document: Document::from_json(record.data),
+            document,
         })
     }
 

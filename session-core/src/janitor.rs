@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::manager::{Inner, Pages};
-use crate::values::Document;
+use crate::meta::Meta;
 use crate::{DeleteOutcome, ErrorKind, Record, Result, Revision, SessionId, SessionManager, Timestamp};
 
 /// Removes sessions that nobody will use again, in rounds.
@@ -156,7 +156,7 @@ impl Janitor {
         self.empty_after.is_some_and(|age| {
             record.principal.is_none()
                 && now.saturating_duration_since(record.touched_at) >= age
-                && Document::from_json(record.data.clone()).is_empty()
+                && is_empty(record).unwrap_or(false)
         })
     }
 
@@ -172,6 +172,10 @@ impl Janitor {
             }
         }
     }
+}
+
+fn is_empty(record: &Record) -> Result<bool> {
+    Ok(Meta::decode(&record.meta)?.codec.read(&record.data)?.is_empty())
 }
 
 /// Removes a session if nobody has written it since it was listed: somebody may have signed in.

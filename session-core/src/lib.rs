@@ -2,6 +2,7 @@
 
 mod backend;
 mod builder;
+mod cap;
 mod change;
 mod clock;
 mod contention;
@@ -30,6 +31,7 @@ mod values;
 pub use async_trait::async_trait;
 pub use backend::{CreateOutcome, Cursor, DeleteOutcome, Listing, Purged, SessionBackend, UpdateOutcome};
 pub use builder::SessionManagerBuilder;
+pub use cap::OnLimit;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use durability::Durability;
 pub use error::{Error, ErrorKind, Operation, Result};
@@ -46,4 +48,4 @@ pub use revision::Revision;
 pub use session::{Committed, Session};
 pub use timestamp::Timestamp;
 pub use token::SessionToken;
-pub use values::{AsKey, AsPath, Key};
+pub use values::{AsKey, AsPath, Codec, Key};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::SessionManagerBuilder;
+use crate::cap::Cap;
 use crate::contention::Contention;
 use crate::events::Observer;
 use crate::meta::Meta;
@@ -11,8 +12,8 @@ use crate::secrets::Presented;
 use crate::session::{Base, Origin, Session};
 use crate::store::Store;
 use crate::{
-    Clock, Cursor, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionEvent, SessionId, SessionInfo, SessionToken, Stats, Timestamp,
+    Clock, Codec, Cursor, DeleteOutcome, Error, ErrorKind, IdGenerator, Lifetime, Principal, Purged, Record,
+    Result, Revision, SessionBackend, SessionEvent, SessionId, SessionInfo, SessionToken, Stats, Timestamp,
     UpdateOutcome,
 };
 
@@ -47,9 +48,12 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) lifetime: Lifetime,
+    pub(crate) codec: Codec,
     pub(crate) grace: Duration,
     pub(crate) rotate_every: Option<Duration>,
     pub(crate) on_replay: OnReplay,
+    pub(crate) detect_overwrites: bool,
+    pub(crate) cap: Option<Cap>,
     pub(crate) max_record_size: usize,
     pub(crate) max_clock_skew: Duration,
 }
@@ -102,10 +106,12 @@ impl SessionManager {
             record = match presented {
                 Presented::Current | Presented::Replaced => {
                     if !meta.secrets.present(digest, now, grace) {
-                        return Ok(Origin::Live(Base::new(token, found, meta)));
+                        return Ok(Origin::Live(Base::new(token, found, meta)?));
                     }
                     match self.note_presentation(id, &found, meta, now).await? {
-                        Noted::Done(record, meta) => return Ok(Origin::Live(Base::new(token, record, meta))),
+                        Noted::Done(record, meta) => {
+                            return Ok(Origin::Live(Base::new(token, record, meta)?));
+                        }
                         Noted::Conflict(current) => Some(current),
                         Noted::Gone => None,
                     }

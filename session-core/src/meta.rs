@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::secrets::Secrets;
 use crate::token::SecretDigest;
-use crate::{Lifetime, Revision, Timestamp};
+use crate::{Codec, Lifetime, Revision, Timestamp};
 
 /// What the core knows of a session beside its values.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Meta {
     /// The last sign-in; `None` before the first.
     pub(crate) authenticated_at: Option<Timestamp>,
     pub(crate) lifetime: Lifetime,
+    pub(crate) codec: Codec,
     pub(crate) secrets: Secrets,
     /// Random parts of the revisions before this record's, newest first. Their sequences are
     /// those right below it, because every update takes the next.
@@ -35,11 +36,12 @@ pub(crate) enum Landed {
 const REVISIONS_KEPT: usize = 8;
 
 impl Meta {
-    pub(crate) fn new(current: SecretDigest, lifetime: Lifetime, now: Timestamp) -> Self {
+    pub(crate) fn new(current: SecretDigest, lifetime: Lifetime, codec: Codec, now: Timestamp) -> Self {
         Self {
             created_at: now,
             authenticated_at: None,
             lifetime,
+            codec,
             secrets: Secrets::new(current, now),
             earlier_revisions: Vec::new(),
             unknown: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! A session as a request handler holds it: reads and changes in memory, one commit at the end.
 
 mod commit;
+mod siblings;
 mod state;
 mod update;
 
@@ -12,10 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::detached::detached;
-use crate::meta::Meta;
 use crate::secrets::Rotation;
 use crate::values::{AsKey, AsPath, Path, decode, encode};
-use crate::{ErrorKind, Lifetime, Principal, Result, SessionId, SessionInfo, SessionManager, SessionToken};
+use crate::{Lifetime, Principal, Result, SessionId, SessionManager, SessionToken};
 
 use state::State;
 pub(crate) use state::{Base, Origin};
@@ -30,12 +30,12 @@ pub(crate) use state::{Base, Origin};
 ///
 /// # Errors
 ///
-/// Every change fails with [`Stale`](ErrorKind::Stale) on a superseded session (see
-/// [`SessionManager::open`]), with [`Gone`](ErrorKind::Gone) after [`destroy`](Self::destroy), and with
-/// [`AlreadyCommitted`](ErrorKind::AlreadyCommitted) between a commit and a [`reload`](Self::reload).
-/// Every method that takes a path fails with [`PathConflict`](ErrorKind::PathConflict) if it is empty, has
-/// an empty segment or begins with `_flash`, and with [`TooLarge`](ErrorKind::TooLarge) over 255 bytes.
-/// Every read fails with [`Corrupt`](ErrorKind::Corrupt) if what is stored is not a JSON document.
+/// Every change fails with [`Stale`](crate::ErrorKind::Stale) on a superseded session (see
+/// [`SessionManager::open`]), with [`Gone`](crate::ErrorKind::Gone) after [`destroy`](Self::destroy), and with
+/// [`AlreadyCommitted`](crate::ErrorKind::AlreadyCommitted) between a commit and a [`reload`](Self::reload).
+/// Every method that takes a path fails with [`PathConflict`](crate::ErrorKind::PathConflict) if it is empty, has
+/// an empty segment or begins with `_flash`, and with [`TooLarge`](crate::ErrorKind::TooLarge) over 255 bytes.
+/// Every read fails with [`Corrupt`](crate::ErrorKind::Corrupt) if what is stored is not a JSON document.
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -84,7 +84,7 @@ impl Session {
     }
 
     /// Whether the token was replaced while this request was under way: then reads see an empty
-    /// session and every change but [`sign_in`](Self::sign_in) is [`Stale`](ErrorKind::Stale).
+    /// session and every change but [`sign_in`](Self::sign_in) is [`Stale`](crate::ErrorKind::Stale).
     #[must_use]
     pub fn is_superseded(&self) -> bool {
         matches!(self.state().origin(), Origin::Superseded)
@@ -102,10 +102,10 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Decode`](ErrorKind::Decode) if it is of another type. See also [`Session`].
+    /// [`Decode`](crate::ErrorKind::Decode) if it is of another type. See also [`Session`].
     pub fn get<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
         let path = key.to_path()?;
-        let text = self.state().document().lookup(&path)?;
+        let text = self.read(&path).document().lookup(&path)?;
         text.map(|text| decode(&text, &path)).transpose()
     }
 
@@ -116,7 +116,7 @@ impl Session {
     /// See [`Session`].
     pub fn contains(&self, path: impl AsPath) -> Result<bool> {
         let path = path.to_path()?;
-        Ok(self.state().document().lookup(&path)?.is_some())
+        Ok(self.read(&path).document().lookup(&path)?.is_some())
     }
 
     /// The names of the members of the map at `path`, sorted; none if there is no map.
@@ -127,15 +127,15 @@ impl Session {
     /// See [`Session`].
     pub fn keys(&self, path: impl AsPath) -> Result<Vec<String>> {
         let path = path.to_path()?;
-        self.state().document().keys(&path)
+        self.read(&path).document().keys(&path)
     }
 
     /// Sets the value at `key`, and makes the maps that lead there.
     ///
     /// # Errors
     ///
-    /// [`Encode`](ErrorKind::Encode) if it cannot be JSON, [`PathConflict`](ErrorKind::PathConflict) if
-    /// a value that is no map is in the way, [`TooLarge`](ErrorKind::TooLarge) if it is nested deeper than
+    /// [`Encode`](crate::ErrorKind::Encode) if it cannot be JSON, [`PathConflict`](crate::ErrorKind::PathConflict) if
+    /// a value that is no map is in the way, [`TooLarge`](crate::ErrorKind::TooLarge) if it is nested deeper than
     /// 32 levels; then nothing has changed. See also [`Session`].
     ///
     /// JSON has no NaN and no infinity: they are stored as null, which is not a number when it is read.
@@ -188,7 +188,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As for [`insert`](Self::insert); [`PathConflict`](ErrorKind::PathConflict) also if there is something
+    /// As for [`insert`](Self::insert); [`PathConflict`](crate::ErrorKind::PathConflict) also if there is something
     /// other than a list.
     pub fn push<T: Serialize>(&self, path: impl AsPath, value: T) -> Result<()> {
         let path = path.to_path()?;
@@ -218,6 +218,7 @@ impl Session {
         loop {
             let Some(text) = self.writable()?.document().lookup(&path)? else { return Ok(None) };
             let value = decode(&text, &path)?;
+            drop(self.read(&path));
             let mut state = self.writable()?;
             if state.document().lookup(&path)?.as_ref() == Some(&text) {
                 state.remove(path)?;
@@ -226,7 +227,8 @@ impl Session {
         }
     }
 
-    /// Removes every value, those that parallel requests insert before this one's commit included.
+    /// Removes every value, and with a session that had any also those that parallel requests insert before
+    /// this one's commit.
     ///
     /// # Errors
     ///
@@ -284,7 +286,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`](ErrorKind::TooLarge) over 255 bytes. See also [`Session`].
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) over 255 bytes. See also [`Session`].
     #[doc(alias = "login")]
     pub fn sign_in(&self, principal: &str) -> Result<()> {
         let principal = Principal::new(principal)?;
@@ -356,7 +358,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) for a limit out of its range. See also [`Session`].
+    /// [`Config`](crate::ErrorKind::Config) for a limit out of its range. See also [`Session`].
     pub fn set_lifetime(&self, lifetime: Lifetime) -> Result<()> {
         lifetime.validate()?;
         self.writable()?.set_lifetime(lifetime);
@@ -371,21 +373,21 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`Gone`](ErrorKind::Gone): the session was destroyed, revoked or has expired meanwhile.
-    /// - [`Stale`](ErrorKind::Stale): another request has rotated or signed in meanwhile.
-    /// - [`Conflict`](ErrorKind::Conflict): another request changed a list that this one changed by
+    /// - [`Gone`](crate::ErrorKind::Gone): the session was destroyed, revoked or has expired meanwhile.
+    /// - [`Stale`](crate::ErrorKind::Stale): another request has rotated or signed in meanwhile.
+    /// - [`Conflict`](crate::ErrorKind::Conflict): another request changed a list that this one changed by
     ///   position, or put a value into the way of a path.
-    /// - [`Contended`](ErrorKind::Contended): others were first for two seconds.
-    /// - [`Indeterminate`](ErrorKind::Indeterminate): an earlier commit had an unknown outcome, and too
+    /// - [`Contended`](crate::ErrorKind::Contended): others were first for two seconds.
+    /// - [`Indeterminate`](crate::ErrorKind::Indeterminate): an earlier commit had an unknown outcome, and too
     ///   much was written since to find out.
-    /// - [`TooLarge`](ErrorKind::TooLarge): over [`max_record_size`](crate::SessionManagerBuilder::max_record_size).
-    /// - [`Internal`](ErrorKind::Internal): a function given to [`update`](Self::update) panicked when it was
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge): over [`max_record_size`](crate::SessionManagerBuilder::max_record_size).
+    /// - [`Internal`](crate::ErrorKind::Internal): a function given to [`update`](Self::update) panicked when it was
     ///   run again, or there was no fresh id.
     /// - Those of the store.
     ///
-    /// After an error nothing of the session's values was written, unless it is
-    /// [retryable](crate::Error::is_retryable) or `Indeterminate`: then it may have been. The changes are kept,
-    /// and commit can be called again; it finds out by itself what has landed.
+    /// After `Gone`, `Stale`, `Conflict`, `Contended` and `TooLarge` nothing of the session's values was
+    /// written; after an error of the store and `Indeterminate` it may have been. The changes are kept, and
+    /// commit can be called again; it finds out by itself what has landed.
     #[doc(alias = "save")]
     pub async fn commit(&self) -> Result<Committed> {
         // Most requests only read: they need no turn and no task.
@@ -401,14 +403,14 @@ impl Session {
     /// Opens the session again after a commit, by the token that it has by now: for handlers that
     /// outlive one commit, such as streams and WebSockets.
     ///
-    /// Changes that were not committed are dropped.
+    /// What was not committed is dropped, a sign-out included.
     ///
     /// # Errors
     ///
     /// Those of [`SessionManager::open`]; then nothing has changed.
     pub async fn reload(&self) -> Result<()> {
         let _turn = self.shared.turn.lock().await;
-        let token = self.state().base().map(|base| base.token.clone());
+        let token = self.state().token();
         let origin = match token {
             Some(token) => self.shared.manager.find(token).await?,
             None => self.state().origin().clone(),
@@ -417,74 +419,10 @@ impl Session {
         Ok(())
     }
 
-    /// The live sessions of the principal who is signed in to this one as it is stored, this one
-    /// included; none for nobody.
-    ///
-    /// # Errors
-    ///
-    /// As for [`SessionManager::list`].
-    pub async fn siblings(&self) -> Result<Vec<SessionInfo>> {
-        let Some(base) = self.stored() else { return Ok(Vec::new()) };
-        match &base.record.principal {
-            Some(principal) => self.shared.manager.list_for(principal, Some(base.id())).await,
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Ends another session of the same principal; `false` if `id` is not a live one of theirs.
-    ///
-    /// Takes effect at once, not with the commit. Given its own id it ends this session, and leaves the
-    /// cookie; [`sign_out`](Self::sign_out) is for that.
-    ///
-    /// # Errors
-    ///
-    /// [`Stale`](ErrorKind::Stale) or [`Gone`](ErrorKind::Gone) if this session's token was replaced or the
-    /// session ended meanwhile, and nothing was revoked. Those of the store.
-    pub async fn revoke(&self, id: SessionId) -> Result<bool> {
-        let manager = &self.shared.manager;
-        let Some(base) = self.stored() else {
-            self.state().is_writable()?;
-            return Ok(false);
-        };
-        let now = manager.now();
-        let Some(own) = manager.store().load_latest(base.id(), now).await? else {
-            return Err(ErrorKind::Gone.into());
-        };
-        if !Meta::decode(&own.meta)?.secrets.may_write(base.digest) {
-            return Err(ErrorKind::Stale.into());
-        }
-        let Some(principal) = own.principal else { return Ok(false) };
-        match manager.store().load_latest(id, now).await? {
-            Some(other) if other.principal.as_ref() == Some(&principal) => {
-                manager.revoke_if_of(id, other.revision, &principal).await
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// Replaces this session's token, commits, and then ends every other session of its principal;
-    /// returns how many.
-    ///
-    /// The token is replaced because a thief may hold this very one. Nothing is revoked if the commit
-    /// fails. [`reload`](Self::reload) before changing the session again. `0`, and nothing done, if
-    /// nobody is signed in.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`commit`](Self::commit) and [`SessionManager::revoke_all`].
-    pub async fn revoke_others(&self) -> Result<u64> {
-        let Some(principal) = self.principal() else {
-            self.state().is_writable()?;
-            return Ok(0);
-        };
-        self.rotate()?;
-        // The answer is kept for the HTTP layer.
-        let _ = self.commit().await?;
-        self.shared.manager.revoke_all_but(&principal, self.id()).await
-    }
-
-    /// What the client is to be told, of all commits so far.
-    pub(crate) fn answer(&self) -> Option<Committed> {
+    /// What the client is to be told, of all commits of this handle so far: also of one whose future
+    /// was dropped, and went on. `None` before the first that has something to say.
+    #[must_use]
+    pub fn answer(&self) -> Option<Committed> {
         self.state().answer().cloned()
     }
 
@@ -498,12 +436,17 @@ impl Session {
         self.state().has_ending()
     }
 
-    fn stored(&self) -> Option<Arc<Base>> {
-        self.state().base().cloned()
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
+    }
+
+    /// The state, for looking at `path`.
+    fn read(&self, path: &Path) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if self.shared.manager.settings().detect_overwrites {
+            state.note_read(path);
+        }
+        state
     }
 
     fn writable(&self) -> Result<MutexGuard<'_, State>> {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use session_core::{Error, ErrorKind, Result, SessionBackend, SessionManager, SessionManagerBuilder};
+use session_core::{
+    Error, ErrorKind, Janitor, Result, SessionBackend, SessionManager, SessionManagerBuilder,
+};
 
 use crate::url::StoreUrl;
 
-/// A manager of sessions in the store at `url`, with the default settings.
+/// A manager of sessions in the store at `url`, with the default settings and a
+/// [`Janitor`] that sweeps expired sessions while a clone of the manager lives.
 ///
 /// ```
 /// # async fn example() -> session_kit::Result<()> {
@@ -22,13 +25,14 @@ pub async fn connect(url: &str) -> Result<SessionManager> {
     builder(url).await?.build()
 }
 
-/// The same, for changing settings before [`build`](SessionManagerBuilder::build).
+/// The same, for changing settings before [`build`](SessionManagerBuilder::build). The janitor is on here, too;
+/// [`janitor(None)`](SessionManagerBuilder::janitor) turns it off.
 ///
 /// # Errors
 ///
 /// Those of [`connect`].
 pub async fn builder(url: &str) -> Result<SessionManagerBuilder> {
-    Ok(SessionManager::builder(backend(url).await?))
+    Ok(SessionManager::builder(backend(url).await?).janitor(Janitor::new()))
 }
 
 /// The store itself, for layers and copies.

@@ -8,7 +8,7 @@
 //!   away, nothing is but a `destroy` or `sign_out`.
 //! - If the commit fails, its status (503, 409, ...) and an empty body take the place of the answer; the
 //!   error is in the response's extensions as `Arc<session_core::Error>`, for an outer layer that draws a page.
-//! - An answer with the session's cookie is `Cache-Control: no-store`; one whose request opened its session
+//! - An answer with the session's cookie is `Cache-Control: no-store`; one whose request asked for its session
 //!   has `Vary: Cookie`.
 //!
 //! A body that is streamed, or a connection that is upgraded, goes on after the commit: call

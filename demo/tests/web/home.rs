@@ -1,6 +1,7 @@
 //! `GET /`: a page for every visitor, whatever their cookie looks like.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 
 use crate::on_each_store;
 use crate::support::{Browser, Home, PATIENCE, Server};
@@ -14,6 +15,7 @@ on_each_store![
     a_header_of_a_mebibyte_does_not_disturb_the_server,
     the_cookie_is_for_loopback_and_out_of_reach_of_scripts,
     pages_are_plain_and_labelled,
+    the_page_is_there_while_the_session_is_replaced_and_ended,
 ];
 
 async fn counts_one_two_three(server: Server) {
@@ -132,6 +134,8 @@ async fn pages_are_plain_and_labelled(server: Server) {
             body.starts_with("<!DOCTYPE html>") && page.header("content-type").unwrap().contains("utf-8")
         );
         assert!(body.contains("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"));
+        assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; "));
+        assert_eq!(page.header("cache-control"), Some("no-store"));
         assert!(!body.contains("<script") && !body.contains("type=\"hidden\""), "{body}");
         for input in crate::support::between(body, "<input id=\"", "\"") {
             assert!(body.contains(&format!("<label for=\"{input}\">")), "{input}: {body}");
@@ -141,4 +145,22 @@ async fn pages_are_plain_and_labelled(server: Server) {
             assert!(label.split('>').nth(1).is_some_and(|text| !text.is_empty()), "{label}");
         }
     }
+}
+
+async fn the_page_is_there_while_the_session_is_replaced_and_ended(server: Server) {
+    let browser = Browser::of(&server, "alice").await;
+    for end in ["/sessions/sign-out-others", "/sign-out"] {
+        // All with the token of before.
+        let token = browser.token().unwrap();
+        let mut visits = JoinSet::new();
+        for _ in 0..20 {
+            let visitor = Browser::with_token(&server, &token);
+            visits.spawn(async move { visitor.home().await.user });
+        }
+        browser.post(end).await;
+        for user in visits.join_all().await {
+            assert!(user.is_none_or(|user| user == "alice"));
+        }
+    }
+    assert_eq!(browser.home().await.user, None);
 }

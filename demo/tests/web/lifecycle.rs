@@ -47,8 +47,6 @@ async fn a_request_under_way_is_finished_before_the_process_ends() {
         server.signal(signal).await;
         // The server hangs up on connections without a request: it is about to end.
         timeout(PATIENCE, idle.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-        let refused = async { while TcpStream::connect(server.address()).await.is_ok() {} };
-        timeout(PATIENCE, refused).await.expect("no new visitors");
 
         busy.get_mut().write_all(form.as_bytes()).await.unwrap();
         let answer = read_head(&mut busy).await;

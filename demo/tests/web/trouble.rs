@@ -38,26 +38,26 @@ async fn a_missing_table_is_a_page_and_takes_no_cookie_away() {
 
 #[tokio::test]
 async fn a_damaged_row_is_a_page_and_stays_as_it_is() {
+    let server = Server::on_sqlite().await;
+    let database = server.database();
+    let (bob, elsewhere) = (Browser::of(&server, "bob").await, Browser::of(&server, "alice").await);
     for damage in [
         "meta = x'00'",
         "meta = x''",
         "meta = CAST(x'63' || substr(meta, 2) AS BLOB)",
         "data = CAST('{\"views\":' AS BLOB)",
         "data = CAST('{\"views\":1,\"views\":2}' AS BLOB)",
-        "data = CAST('{\"views\":\"many\"}' AS BLOB)",
+        "data = CAST('{\"views\":\"canary\"}' AS BLOB)",
         "data = CAST('{\"views\":-1}' AS BLOB)",
         "data = 'text'",
         "revision = -1",
         "principal = x'ff'",
         "deadline = 'tomorrow'",
     ] {
-        let server = Server::on_sqlite().await;
-        let (alice, bob) = (Browser::of(&server, "alice").await, Browser::of(&server, "bob").await);
-        let database = server.database();
-        let changed =
-            database.execute(&format!("UPDATE sessions SET {damage} WHERE principal = 'alice'"), []);
-        assert_eq!(changed.unwrap(), 1);
+        let alice = Browser::of(&server, "alice").await;
         let id = base64_id(&alice.token().unwrap());
+        let changed = database.execute(&format!("UPDATE sessions SET {damage} WHERE id = ?1"), [&id]);
+        assert_eq!(changed.unwrap(), 1);
         let row = || -> Vec<rusqlite::types::Value> {
             let columns = |row: &rusqlite::Row<'_>| (0..8).map(|column| row.get(column)).collect();
             database.query_row("SELECT * FROM sessions WHERE id = ?1", [&id], columns).unwrap()
@@ -71,10 +71,28 @@ async fn a_damaged_row_is_a_page_and_stays_as_it_is() {
         assert_eq!(row(), before, "{damage}");
         assert_eq!(bob.home().await.user.as_deref(), Some("bob"), "{damage}");
         assert_eq!(Browser::new(&server).home().await, Home::of_nobody(1), "{damage}");
-        let log = server.log();
-        assert!(log.contains(" WARN ") || log.contains(" ERROR "), "{damage}: {log}");
-        assert!(!log.contains("many"), "values stay out of the log: {log}");
+        let page = elsewhere.get("/sessions").await;
+        assert_eq!(page.status, 200, "{damage}: {}", page.body);
     }
+    let log = server.log();
+    assert!(log.contains(" WARN "), "{log}");
+    assert!(!log.contains("canary"), "values stay out of the log: {log}");
+}
+
+#[tokio::test]
+async fn a_session_with_damaged_values_can_be_ended_from_elsewhere() {
+    let server = Server::on_sqlite().await;
+    let (here, there) = (Browser::of(&server, "alice").await, Browser::of(&server, "alice").await);
+    let id = there.token().unwrap()[..22].to_owned();
+    let damage = "UPDATE sessions SET data = CAST('{\"browser\":' AS BLOB) WHERE id = ?1";
+    server.database().execute(damage, [base64_id(&id)]).unwrap();
+    let rows = here.sessions().await;
+    assert!(
+        rows.len() == 2 && rows.iter().any(|row| row.id == id && row.text.contains("unknown")),
+        "{rows:?}"
+    );
+    assert_eq!(here.post(&format!("/sessions/{id}/sign-out")).await.status, 303);
+    assert_eq!(there.home().await, Home::of_nobody(1), "and its browser is free again");
 }
 
 fn base64_id(token: &str) -> Vec<u8> {

@@ -63,7 +63,8 @@ impl HttpSessions {
             }
         }
         let loopback = self.cookie.secure && head.host.is_some_and(is_loopback);
-        let shared = Arc::new(Shared { sessions: self.clone(), tokens, loopback, cell: OnceCell::new() });
+        let (asked, cell) = (AtomicBool::new(false), OnceCell::new());
+        let shared = Arc::new(Shared { sessions: self.clone(), tokens, loopback, asked, cell });
         Exchange { request: RequestSession { shared }, finished: false }
     }
 }
@@ -122,6 +123,9 @@ impl Exchange {
     /// to its end when the future is dropped.
     pub async fn finish(mut self, status: u16) -> Finished {
         let mut finished = Finished::default();
+        if self.request.shared.asked.load(Ordering::Relaxed) {
+            finished.vary = Some("Cookie");
+        }
         let Some(session) = self.request.shared.cell.get().cloned() else { return finished };
         if status >= 500 {
             session.abandon();
@@ -133,7 +137,6 @@ impl Exchange {
             finished.error = Some(error);
         }
         let shared = &self.request.shared;
-        finished.vary = Some("Cookie");
         finished.set_cookie = match session.answer() {
             Some(Committed::SetToken { token, max_age }) => {
                 shared.warn_of_loopback();
@@ -175,7 +178,8 @@ impl Drop for Exchange {
 pub struct Finished {
     /// The value of a `Set-Cookie` header to append.
     pub set_cookie: Option<String>,
-    /// A name to add to the `Vary` header: the answer depends on the session (RFC 9110, 12.5.5).
+    /// A name to add to the `Vary` header: the answer depends on the session, or on the failure to open
+    /// it (RFC 9110, 12.5.5).
     pub vary: Option<&'static str>,
     /// The value that replaces `Cache-Control`: an answer that sets the cookie must not be stored
     /// (OWASP ASVS 14.3.2).
@@ -195,6 +199,8 @@ struct Shared {
     sessions: HttpSessions,
     tokens: Vec<SessionToken>,
     loopback: bool,
+    /// Whether the session was asked for, with success or without.
+    asked: AtomicBool,
     cell: OnceCell<Session>,
 }
 
@@ -208,6 +214,7 @@ impl RequestSession {
     ///
     /// Those of [`SessionManager::open`]; the next call tries again.
     pub async fn open(&self) -> Result<Session> {
+        self.shared.asked.store(true, Ordering::Relaxed);
         self.shared.cell.get_or_try_init(|| self.shared.find()).await.cloned()
     }
 }

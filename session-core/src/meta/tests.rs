@@ -13,7 +13,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn meta() -> Meta {
-    Meta::new(digest(0), Lifetime::default(), at(1_000))
+    Meta::new(digest(0), Lifetime::default(), Codec::Json, at(1_000))
 }
 
 #[test]

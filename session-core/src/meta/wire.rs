@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use crate::meta::Meta;
 use crate::secrets::{Replaced, Rotation, Secrets};
 use crate::token::SecretDigest;
-use crate::{CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
+use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
 
 pub(super) const VERSION: u8 = 1;
 
 impl Meta {
     pub(crate) fn encode(&self) -> Result<Bytes> {
         // Taken apart, so that a new field is stored or left out on purpose.
-        let Self { created_at, authenticated_at, lifetime, secrets, earlier_revisions, unknown } = self;
+        let Self { created_at, authenticated_at, lifetime, codec, secrets, earlier_revisions, unknown } =
+            self;
         let Lifetime { idle_timeout, absolute_timeout, cookie } = lifetime;
         let Secrets { current, issued_at, replaced } = secrets;
         let wire = Wire {
@@ -26,6 +27,7 @@ impl Meta {
             idle_timeout: idle_timeout.map(millis),
             absolute_timeout: millis(*absolute_timeout),
             cookie: *cookie,
+            codec: codec.number(),
             digest: current.into(),
             issued_at: issued_at.as_millis(),
             replaced: replaced.iter().map(WireReplaced::from).collect(),
@@ -78,6 +80,8 @@ struct Wire {
     absolute_timeout: u64,
     #[serde(rename = "k")]
     cookie: CookieLifetime,
+    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
+    codec: u8,
     #[serde(rename = "d")]
     digest: WireBytes,
     #[serde(rename = "s")]
@@ -108,6 +112,7 @@ impl TryFrom<Wire> for Meta {
             created_at: time(wire.created_at)?,
             authenticated_at: wire.authenticated_at.map(time).transpose()?,
             lifetime,
+            codec: Codec::from_number(wire.codec)?,
             secrets: Secrets {
                 current: wire.digest.try_into()?,
                 issued_at: time(wire.issued_at)?,
@@ -117,6 +122,11 @@ impl TryFrom<Wire> for Meta {
             unknown: wire.unknown,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]

@@ -22,6 +22,18 @@ const CREATE_ATTEMPTS: usize = 4;
 
 /// Commits `work`; what it leaves in there after a failure may be committed again.
 pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
+    let (Some(cap), Some(principal)) = (manager.settings().cap, work.intent.sign_in.clone()) else {
+        return write(manager, work).await;
+    };
+    cap.refuse_newcomer(manager, &principal, work.origin.id()).await?;
+    let (origin, committed) = write(manager, work).await?;
+    if let Some(id) = origin.id() {
+        cap.enforce(manager, &principal, id).await?;
+    }
+    Ok((origin, committed))
+}
+
+async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
     if let Some(base) = &work.ending {
         work.ended |= end(manager, base).await?;
         work.ending = None;
@@ -152,13 +164,14 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         let now = manager.now();
         let lifetime = work.intent.lifetime.unwrap_or(manager.settings().lifetime);
         let deadline = lifetime.deadline(now);
-        let mut meta = Meta::new(token.digest(), lifetime, now);
+        let codec = manager.settings().codec;
+        let mut meta = Meta::new(token.digest(), lifetime, codec, now);
         meta.authenticated_at = work.intent.sign_in.is_some().then_some(now);
         let revision = Revision::first(rand::random());
         let record = Record::new(revision, now, lifetime.expires_at(now, deadline), deadline)
             .with_principal(work.intent.sign_in.clone())
             .with_meta(meta.encode()?)
-            .with_data(work.document.to_json());
+            .with_data(codec.write(&work.document)?);
         check_size(manager, &record, None)?;
         match manager.store().create(token.id(), record.clone(), now).await? {
             CreateOutcome::Created => {}
@@ -169,7 +182,7 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         manager.notice(SessionEvent::Created(token.id()));
         let committed =
             Committed::SetToken { token: token.clone(), max_age: lifetime.max_age(now, deadline) };
-        return Ok((Origin::Live(Base::new(token, record, meta)), committed));
+        return Ok((Origin::Live(Base::new(token, record, meta)?), committed));
     }
     Err(Error::describe(ErrorKind::Internal, "the id generator repeats itself"))
 }

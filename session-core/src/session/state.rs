@@ -23,6 +23,15 @@ pub(crate) enum Origin {
     Superseded,
 }
 
+impl Origin {
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Live(base) => Some(base.id()),
+            Self::New | Self::Superseded => None,
+        }
+    }
+}
+
 /// A stored session as this request knows it.
 #[derive(Debug)]
 pub(crate) struct Base {
@@ -35,9 +44,9 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Arc<Self> {
-        let document = Document::from_json(record.data.clone());
-        Arc::new(Self { digest: token.digest(), token, record, meta, document })
+    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Result<Arc<Self>> {
+        let document = meta.codec.read(&record.data)?;
+        Ok(Arc::new(Self { digest: token.digest(), token, record, meta, document }))
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -51,9 +60,13 @@ pub(crate) struct State {
     origin: Origin,
     document: Document,
     changes: Vec<Change>,
+    /// What was read, where overwriting it unseen is to be noticed.
+    reads: Vec<Path>,
     intent: Intent,
     /// The session that this request ends.
     ending: Option<Arc<Base>>,
+    /// Whether that was asked for, and does not just follow from a sign-in.
+    ending_asked: bool,
     /// Whether it has been ended, by a commit that failed later.
     ended: bool,
     attempts: Attempts,
@@ -99,6 +112,7 @@ pub(crate) struct Work {
     pub(crate) origin: Origin,
     pub(crate) document: Document,
     pub(crate) changes: Vec<Change>,
+    pub(crate) reads: Vec<Path>,
     pub(crate) intent: Intent,
     pub(crate) ending: Option<Arc<Base>>,
     pub(crate) ended: bool,
@@ -117,8 +131,10 @@ impl State {
             origin,
             document,
             changes: Vec::new(),
+            reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
+            ending_asked: false,
             ended: false,
             attempts: Attempts::default(),
             answer: None,
@@ -134,6 +150,11 @@ impl State {
             Origin::Live(base) => Some(base),
             Origin::New | Origin::Superseded => None,
         }
+    }
+
+    /// The token to open the session again by, an end that was not committed set aside.
+    pub(crate) fn token(&self) -> Option<SessionToken> {
+        self.ending.as_ref().or_else(|| self.base()).map(|base| base.token.clone())
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
@@ -152,6 +173,12 @@ impl State {
             (Phase::Committing | Phase::Undecided | Phase::Committed, _) => {
                 Err(ErrorKind::AlreadyCommitted.into())
             }
+        }
+    }
+
+    pub(crate) fn note_read(&mut self, path: &Path) {
+        if !self.reads.contains(path) {
+            self.reads.push(path.clone());
         }
     }
 
@@ -208,7 +235,9 @@ impl State {
         }
         // What one person left in a session is not shown to the next.
         if self.principal().is_some_and(|other| *other != principal) {
+            let asked = self.ending_asked;
             self.end();
+            self.ending_asked = asked;
         }
         self.intent.sign_in = Some(principal);
         Ok(())
@@ -219,8 +248,10 @@ impl State {
         if let Origin::Live(base) = std::mem::replace(&mut self.origin, Origin::New) {
             self.ending = Some(base);
         }
+        self.ending_asked = true;
         self.document = Document::empty();
         self.changes.clear();
+        self.reads.clear();
         self.intent = Intent::default();
     }
 
@@ -234,9 +265,12 @@ impl State {
         if !matches!(self.phase, Phase::Open | Phase::Destroyed) {
             return;
         }
-        let origin = self.origin.clone();
-        let Self { ending, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
-        self.ending = ending;
+        let origin = match &self.ending {
+            Some(base) if !self.ending_asked => Origin::Live(base.clone()),
+            _ => self.origin.clone(),
+        };
+        let Self { ending, ending_asked, ended, answer, .. } = std::mem::replace(self, Self::new(origin));
+        self.ending = ending.filter(|_| ending_asked);
         self.ended = ended;
         self.answer = answer;
     }
@@ -260,12 +294,15 @@ impl State {
             Phase::Undecided => Phase::Open,
             phase => phase,
         };
-        // As one text from here on: what is written, and cheap to copy.
-        self.document = Document::from_json(self.document.to_json());
+        if !self.changes.is_empty() {
+            // As one text from here on: cheap to copy.
+            self.document = Document::from_json(self.document.to_json());
+        }
         Ok(Some(Work {
             origin: self.origin.clone(),
             document: self.document.clone(),
             changes: std::mem::take(&mut self.changes),
+            reads: self.reads.clone(),
             intent: self.intent.clone(),
             ending: self.ending.take(),
             ended: self.ended,
@@ -285,7 +322,8 @@ impl State {
 
     /// Takes back the changes of a commit that failed.
     pub(crate) fn put_back(&mut self, work: Work) {
-        let Work { origin: _, document: _, changes, intent: _, ending, ended, attempts, phase } = work;
+        let Work { origin: _, document: _, changes, reads: _, intent: _, ending, ended, attempts, phase } =
+            work;
         let undecided = !attempts.revisions.is_empty();
         self.phase = if undecided { Phase::Undecided } else { phase };
         self.changes = changes;

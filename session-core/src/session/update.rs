@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::change::replay;
+use crate::change::{refuse_overwrites, replay};
 use crate::contention::Turn;
 use crate::meta::{Landed, Meta};
 use crate::secrets::Rotation;
@@ -64,7 +64,7 @@ impl<'a> Update<'a> {
             let sent =
                 self.manager.store().update(base.id(), base.record.revision, record.clone(), now).await;
             let current = match sent {
-                Ok(UpdateOutcome::Updated) => return Ok(self.done(record, meta)),
+                Ok(UpdateOutcome::Updated) => return self.done(record, meta),
                 Ok(UpdateOutcome::Gone) => {
                     self.work.attempts.revisions.clear();
                     return Err(ErrorKind::Gone.into());
@@ -78,7 +78,7 @@ impl<'a> Update<'a> {
             let tried = self.work.attempts.revisions.pop();
             let landed = tried.is_some_and(|tried| meta.landed(current.revision, tried) == Landed::Yes);
             if landed || self.has_landed(&current, &meta)? {
-                return Ok(self.done(current, meta));
+                return self.done(current, meta);
             }
             // Where the session has as many writes already, what they expect is gone for good. A later
             // attempt of an earlier commit may still arrive.
@@ -86,13 +86,13 @@ impl<'a> Update<'a> {
             let current = self.wait_turn(current).await?;
             let meta = Meta::decode(&current.meta)?;
             if self.has_landed(&current, &meta)? {
-                return Ok(self.done(current, meta));
+                return self.done(current, meta);
             }
             if !meta.secrets.may_write(self.opened.digest) {
                 return Err(ErrorKind::Stale.into());
             }
             self.drop_periodic_rotation_no_longer_due(&meta);
-            base = Base::new(self.opened.token.clone(), current, meta);
+            base = Base::new(self.opened.token.clone(), current, meta)?;
             document = self.replay(&base)?;
             if self.is_done_already(&base, &document)? {
                 return Ok((Origin::Live(base), Committed::Unchanged));
@@ -133,7 +133,9 @@ impl<'a> Update<'a> {
     }
 
     fn replay(&mut self, base: &Base) -> Result<Document> {
-        replay(&mut self.work.changes, &self.opened.document, &base.document)
+        let (older, newer) = (&self.opened.document, &base.document);
+        refuse_overwrites(&self.work.changes, &self.work.reads, older, newer)?;
+        replay(&mut self.work.changes, older, newer)
     }
 
     fn is_done_already(&self, base: &Base, document: &Document) -> Result<bool> {
@@ -165,7 +167,7 @@ impl<'a> Update<'a> {
         let record = Record::new(revision, now, meta.lifetime.expires_at(now, deadline), deadline)
             .with_principal(principal)
             .with_meta(meta.encode()?)
-            .with_data(document.to_json());
+            .with_data(meta.codec.write(document)?);
         check_size(self.manager, &record, Some(&base.record))?;
         Ok((record, meta))
     }
@@ -206,7 +208,7 @@ impl<'a> Update<'a> {
         };
         let meta = Meta::decode(&current.meta)?;
         match self.has_landed(&current, &meta) {
-            Ok(true) => Ok(self.done(current, meta)),
+            Ok(true) => self.done(current, meta),
             // Not yet: it may still arrive. Whoever commits again finds out.
             Ok(false) | Err(_) => Err(error),
         }
@@ -225,10 +227,10 @@ impl<'a> Update<'a> {
         Ok(false)
     }
 
-    fn done(&self, record: Record, meta: Meta) -> (Origin, Committed) {
+    fn done(&self, record: Record, meta: Meta) -> Result<(Origin, Committed)> {
         let Some((fresh, _)) = self.work.attempts.fresh.clone() else {
-            let base = Base::new(self.opened.token.clone(), record, meta);
-            return (Origin::Live(base), Committed::Unchanged);
+            let base = Base::new(self.opened.token.clone(), record, meta)?;
+            return Ok((Origin::Live(base), Committed::Unchanged));
         };
         self.manager.notice(SessionEvent::Rotated(fresh.id()));
         // Replaced again since it landed: the browser may hold the newer one.
@@ -238,6 +240,6 @@ impl<'a> Update<'a> {
         } else {
             Committed::Unchanged
         };
-        (Origin::Live(Base::new(fresh, record, meta)), committed)
+        Ok((Origin::Live(Base::new(fresh, record, meta)?), committed))
     }
 }

@@ -33,6 +33,31 @@ impl Document {
         Self { root: Node::Text(text) }
     }
 
+    /// The document with these members.
+    #[cfg(feature = "bincode")]
+    pub(super) fn from_members(members: Vec<(String, Bytes)>) -> Result<Self> {
+        let mut map = BTreeMap::new();
+        for (key, text) in members {
+            if map.insert(key, Node::Text(text)).is_some() {
+                return Err(Flaw::DuplicateKey.into());
+            }
+        }
+        Ok(Self { root: Node::Map(map) })
+    }
+
+    /// The keys at the top and the texts of their values, sorted by key.
+    #[cfg(feature = "bincode")]
+    pub(super) fn members(&self) -> Result<Vec<(String, Bytes)>> {
+        match self.root()?.into_owned() {
+            Node::Text(text) => match Node::split(&text)? {
+                Node::Map(members) => Ok(texts(members)),
+                Node::Text(_) | Node::List(_) => Err(Flaw::Malformed.into()),
+            },
+            Node::Map(members) => Ok(texts(members)),
+            Node::List(_) => Err(Flaw::Malformed.into()),
+        }
+    }
+
     /// The document's text: the very bytes that it was made from if nothing has changed since, else
     /// the same bytes for the same sequence of changes.
     pub(crate) fn to_json(&self) -> Bytes {
@@ -131,6 +156,14 @@ impl Document {
         self.root()?.same(&*other.root()?)
     }
 
+    /// Whether both documents hold the same at `path`, or nothing; the root is a path, too.
+    pub(crate) fn same_at(&self, other: &Self, path: &Path) -> Result<bool> {
+        if path.segments().is_empty() {
+            return self.same_values(other);
+        }
+        Ok(self.lookup(path)? == other.lookup(path)?)
+    }
+
     fn apply(&mut self, path: &Path, change: Change) -> Result<Lists> {
         let mut lists = Lists::default();
         if self.has_no_text() {
@@ -161,6 +194,11 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").finish_non_exhaustive()
     }
+}
+
+#[cfg(feature = "bincode")]
+fn texts(members: BTreeMap<String, Node>) -> Vec<(String, Bytes)> {
+    members.into_iter().map(|(key, node)| (key, node.to_text())).collect()
 }
 
 fn not_root(path: &Path) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Neither `serde_json::Value` nor `RawValue` has a place in here: with the features of serde_json that
 //! any other crate may switch on, stored text with a magic key parses into another structure.
 
+mod codec;
 mod document;
 mod encoding;
 mod key;
@@ -13,6 +14,7 @@ mod path;
 mod samples;
 mod scan;
 
+pub use codec::Codec;
 pub(crate) use document::Document;
 pub(crate) use encoding::{decode, encode};
 pub use key::{AsKey, AsPath, Key};

@@ -80,6 +80,11 @@ impl Path {
         Self { segments, literal: self.literal.and_then(|text| text.get(..bytes)) }
     }
 
+    /// Whether one of the two leads to the other's value or to something inside it.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.segments.iter().zip(&other.segments).all(|(one, other)| one == other)
+    }
+
     /// An error about this path.
     pub(super) fn conflict(&self, reason: impl fmt::Display) -> Error {
         Error::describe(ErrorKind::PathConflict, format!("{self}: {reason}"))
@@ -170,6 +175,8 @@ mod tests {
     #[test]
     fn equality_is_by_segments_and_prefixes_are_paths() {
         let path = |text| Path::literal(text).unwrap();
+        assert!(path("a.b").overlaps(&path("a")) && path("a").overlaps(&path("a.b")));
+        assert!(!path("a.b").overlaps(&path("a.c")) && !path("ab").overlaps(&path("a")));
         assert_eq!(path("a.b"), Path::verbatim(&["a", "b"]).unwrap());
         assert_eq!(path("a.b.c").prefix(2), path("a.b"));
         assert_eq!(path("a.b").prefix(7), path("a.b"));

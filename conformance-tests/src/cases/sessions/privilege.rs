@@ -137,6 +137,8 @@ async fn sign_in_keeps_values_of_nobody_and_of_the_same(ctx: Context) -> CaseRes
         let principal = session.principal();
         check::equal(principal.as_ref().map(|name| name.as_str()), Some("alice"), "who is signed in")?;
         current = token(session.commit().await?)?;
+        let principal = site.open(&current).await?.principal();
+        check::equal(principal.as_ref().map(|name| name.as_str()), Some("alice"), "who is stored")?;
     }
     check::equal(site.n(&current).await?, 2, "the value after two sign-ins")
 }
