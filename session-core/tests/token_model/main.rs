@@ -111,6 +111,7 @@ fn a_planted_session_is_out_of_reach_once_its_owner_signs_in() {
         ops: &[SignIn, Write],
         thiefs_ops: &[Write, SignIn, RotateGracefully, Destroy],
         planted: true,
+        rotate_every: Some(4),
         ..Scenario::BASE
     });
 }
