@@ -91,7 +91,7 @@ impl<'a> Update<'a> {
             if !meta.secrets.may_write(self.opened.digest) {
                 return Err(ErrorKind::Stale.into());
             }
-            self.drop_periodic_rotation_after_another(&meta);
+            self.drop_periodic_rotation_no_longer_due(&meta);
             base = Base::new(self.opened.token.clone(), current, meta)?;
             document = self.replay(&base)?;
             if self.is_done_already(&base, &document)? {
@@ -118,10 +118,15 @@ impl<'a> Update<'a> {
         if self.work.intent.changes_privilege() && !allowed() { Err(ErrorKind::Stale.into()) } else { Ok(()) }
     }
 
-    /// Another request has rotated since this one was opened: once is enough.
-    fn drop_periodic_rotation_after_another(&mut self, meta: &Meta) {
-        if meta.secrets.current != self.opened.meta.secrets.current
-            && let Some((_, Rotation::Periodic)) = self.work.attempts.fresh
+    /// Another request has rotated since this one was opened: once is enough. Or one has presented the
+    /// secret that this one took for lost.
+    fn drop_periodic_rotation_no_longer_due(&mut self, meta: &Meta) {
+        let (secrets, digest) = (&meta.secrets, self.opened.digest);
+        let (now, grace) = (self.manager.now(), self.manager.settings().grace);
+        let has_rotated = secrets.current != self.opened.meta.secrets.current;
+        let is_due = secrets.current == digest || secrets.is_reissue_due(digest, now, grace);
+        if let Some((_, Rotation::Periodic)) = self.work.attempts.fresh
+            && (has_rotated || !is_due)
         {
             self.work.attempts.fresh = None;
         }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use session_core::{
-    Error, ErrorKind, IdGenerator, RandomIds, Result, Session, SessionManagerBuilder, SessionToken,
+    Error, ErrorKind, IdGenerator, RandomIds, Result, Session, SessionManagerBuilder, SessionToken, Sha512Ids,
 };
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
-use crate::context::Context;
-use crate::site::{Site, Step, id, refused, token};
+use crate::context::{Context, HOUR};
+use crate::site::{Site, Step, cleared, id, refused, token};
 use crate::spy::Calls;
 
 pub(super) const CASES: &[Case] = &[
@@ -23,6 +23,11 @@ pub(super) const CASES: &[Case] = &[
         "generator",
         failing_generator,
         "a generator that fails is an error, never a fallback, and nothing is written",
+    ),
+    case!(
+        "generator",
+        sha512_tokens_through_a_whole_life,
+        "tokens of 128 hexadecimal digits work from the create to the end, whatever generator comes next",
     ),
 ];
 
@@ -106,4 +111,37 @@ async fn failing_generator(ctx: Context) -> CaseResult {
         check::same(&site.record(&current).await?, &stored, "the session after a failed rotation")?;
     }
     site.open(&current).await.map(drop)
+}
+
+async fn sha512_tokens_through_a_whole_life(ctx: Context) -> CaseResult {
+    let hexadecimal = Site::with(&ctx, |builder| builder.ids(Sha512Ids::default()))?;
+    let random = Site::new(&ctx)?;
+    let is_hexadecimal = |token: &str| {
+        token.len() == 128 && token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let first = hexadecimal.visit().await?;
+    check::ensure(is_hexadecimal(&first), "the token is not 128 hexadecimal digits")?;
+    hexadecimal.count(&first).await?;
+    let second = token(hexadecimal.request(&first, |session| session.sign_in("alice")).await?)?;
+    check::ensure(is_hexadecimal(&second), "the rotated token is not 128 hexadecimal digits")?;
+    check::equal(&second[..32], &first[..32], "the id's digits")?;
+    hexadecimal.expect_superseded(&first, "the token before").await?;
+    check::equal(id(&second)?.to_string().len(), 22, "the length of the id's text")?;
+    // One that differs in its last digit, and one in capitals.
+    let last = if second.ends_with('0') { "1" } else { "0" };
+    hexadecimal.expect_stranger(&format!("{}{last}", &second[..127]), "a wrong digit").await?;
+    hexadecimal.expect_stranger(&second.to_uppercase(), "capitals").await?;
+    // Another generator takes over, and the first one again.
+    random.count(&second).await?;
+    let third = token(random.request(&second, Session::rotate_gracefully).await?)?;
+    check::ensure(!is_hexadecimal(&third), "the generator did not change")?;
+    check::equal(id(&third)?, id(&second)?, "the id under another generator")?;
+    hexadecimal.count(&second).await?;
+    hexadecimal.count(&third).await?;
+    let fourth = token(hexadecimal.request(&third, Session::rotate).await?)?;
+    check::equal(&fourth[..32], &first[..32], "the id's digits in the end")?;
+    check::equal(hexadecimal.n(&fourth).await?, 4, "the value")?;
+    ctx.clock().advance(HOUR);
+    cleared(random.request(&fourth, Session::destroy).await?)?;
+    hexadecimal.expect_stranger(&fourth, "the token of an ended session").await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use session_core::{Committed, CookieLifetime, ErrorKind, Session};
+use session_core::{Committed, CookieLifetime, ErrorKind, Lifetime, Session};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult, Failure};
@@ -31,6 +31,16 @@ pub(super) const CASES: &[Case] = &[
         "lifetime",
         commit_of_an_expired_session_is_gone,
         "a change of a session that expired meanwhile is `Gone`"
+    ),
+    case!(
+        "lifetime",
+        per_session_lifetime_survives,
+        "a session's own lifetime holds through rotations, sign-ins and other settings",
+    ),
+    case!(
+        "lifetime",
+        remember_me_tells_the_browser,
+        "a lifetime that changes the cookie's `Max-Age` replaces the token gracefully",
     ),
     case!("lifetime", expiry_is_of_the_commit, "expiry is computed from the commit's own time"),
 ];
@@ -161,4 +171,71 @@ async fn expiry_is_of_the_commit(ctx: Context) -> CaseResult {
     unchanged(session.commit().await?)?;
     let record = site.record(&current).await?;
     check::equal(record.expires_at, ctx.now().saturating_add(HOUR), "the expiry of a slow read")
+}
+
+fn own_lifetime(idle: Option<Duration>, absolute: Duration, cookie: CookieLifetime) -> Lifetime {
+    let mut lifetime = Lifetime::default();
+    lifetime.idle_timeout = idle;
+    lifetime.absolute_timeout = absolute;
+    lifetime.cookie = cookie;
+    lifetime
+}
+
+async fn per_session_lifetime_survives(ctx: Context) -> CaseResult {
+    let site = Site::with(&ctx, |builder| builder.idle_timeout(HOUR).absolute_timeout(2 * DAY))?;
+    let other = Site::with(&ctx, |builder| builder.idle_timeout(MINUTE).absolute_timeout(DAY))?;
+    let own = own_lifetime(Some(10 * DAY), 90 * DAY, CookieLifetime::Persistent);
+    let session = site.manager.open(None).await?;
+    session.insert("n", 0)?;
+    session.set_lifetime(own)?;
+    let mut current = token(session.commit().await?)?;
+    let born = ctx.now();
+    let steps: [Step; 3] =
+        [Session::rotate, Session::rotate_gracefully, |s| s.set_lifetime(Lifetime::default())];
+    for (days, step) in [(9, steps[0]), (18, steps[1])] {
+        ctx.clock().set(born.saturating_add(days * DAY));
+        current = token(other.request(&current, step).await?)?;
+        let record = site.record(&current).await?;
+        check::equal(record.expires_at, ctx.now().saturating_add(10 * DAY), "the expiry")?;
+        check::equal(record.deadline, born.saturating_add(90 * DAY), "the deadline")?;
+    }
+    current = token(other.request(&current, |session| session.sign_in("alice")).await?)?;
+    let record = site.record(&current).await?;
+    check::equal(record.deadline, ctx.now().saturating_add(90 * DAY), "the deadline after a sign-in")?;
+    // And back; the absolute limit counts from the sign-in.
+    let signed_in = ctx.now();
+    ctx.clock().advance(HOUR);
+    current = token(site.request(&current, steps[2]).await?)?;
+    let record = site.record(&current).await?;
+    check::equal(record.deadline, signed_in.saturating_add(30 * DAY), "the deadline of another lifetime")?;
+    check::equal(record.expires_at, ctx.now().saturating_add(DAY), "the expiry of another lifetime")?;
+    // One that is out of range changes nothing.
+    let session = site.open(&current).await?;
+    let never = own_lifetime(None, Duration::ZERO, CookieLifetime::Persistent);
+    refused(session.set_lifetime(never), ErrorKind::Config, "a lifetime of nothing")?;
+    unchanged(session.commit().await?)
+}
+
+async fn remember_me_tells_the_browser(ctx: Context) -> CaseResult {
+    let site = Site::with(&ctx, |builder| builder.cookie_lifetime(CookieLifetime::BrowserSession))?;
+    let old = site.member("alice").await?;
+    let remember = own_lifetime(Some(30 * DAY), 90 * DAY, CookieLifetime::Persistent);
+    let committed = site.request(&old, |session| session.set_lifetime(remember)).await?;
+    let Committed::SetToken { token: fresh, max_age } = committed else {
+        return Err(Failure::new("the browser is not told to keep the cookie"));
+    };
+    check::equal(max_age, Some(90 * DAY), "Max-Age")?;
+    let fresh = fresh.expose();
+    check::equal(id(&fresh)?, id(&old)?, "the id")?;
+    // Gracefully: requests in flight stay signed in.
+    site.count(&old).await?;
+    site.count(&fresh).await?;
+    // Where the cookie stays the same, so does the token.
+    unchanged(site.request(&fresh, |session| session.set_lifetime(remember)).await?)?;
+    let shorter = own_lifetime(Some(HOUR), 90 * DAY, CookieLifetime::Persistent);
+    unchanged(site.request(&fresh, move |session| session.set_lifetime(shorter)).await?)?;
+    ctx.clock().advance(HOUR - INSTANT);
+    site.open(&fresh).await?;
+    ctx.clock().advance(INSTANT);
+    site.expect_stranger(&fresh, "after the session's own idle time").await
 }

@@ -3,12 +3,15 @@
 mod commit;
 mod concurrency;
 mod damage;
+mod events;
 mod generator;
+mod janitor;
 mod lifetime;
 mod lost_replies;
 mod privilege;
 mod replay;
 mod revocation;
+mod rotation;
 mod tokens;
 mod values;
 mod writes;
@@ -19,6 +22,7 @@ use crate::case::Case;
 pub(super) fn all() -> Vec<Case> {
     [
         tokens::CASES,
+        rotation::CASES,
         generator::CASES,
         privilege::CASES,
         values::CASES,
@@ -30,6 +34,8 @@ pub(super) fn all() -> Vec<Case> {
         lost_replies::CASES,
         lifetime::CASES,
         revocation::CASES,
+        events::CASES,
+        janitor::CASES,
     ]
     .concat()
 }
