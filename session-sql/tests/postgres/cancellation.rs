@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use crate::common::{NOW, at, create, id, now, principal, record, with_table};
 use session_core::{Record, SessionBackend};
@@ -92,8 +93,9 @@ fn a_burst_of_dropped_verbs_leaves_a_working_backend() {
         for number in 0..500 {
             drop_after(1, backend.create(id(number), record("x"), now())).await;
         }
-        let mut listed = 0;
+        let (started, mut listed) = (Instant::now(), 0);
         while listed < 500 {
+            assert!(started.elapsed() < Duration::from_secs(60), "{listed} of 500 have happened");
             listed = backend.list(None, None, 1_000, now()).await.unwrap().sessions.len();
         }
     });

@@ -45,7 +45,7 @@ fn a_held_row_times_out_and_others_go_on() {
         );
         for error in [update.unwrap_err(), touch.unwrap_err(), delete.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::Timeout);
-            assert!(error.is_retryable());
+            assert!(error.is_retryable() && shown(&error).contains("55P03"), "by lock_timeout: {error:?}");
         }
         let elapsed = started.elapsed();
         assert!(elapsed >= PATIENCE && elapsed < PATIENCE + Duration::from_secs(2), "{elapsed:?}");
@@ -72,9 +72,12 @@ fn a_held_table_times_out_for_everybody() {
             backend.list(None, None, 1, now()),
             by_statement.load(id(1), now()),
         );
-        let errors = [create.unwrap_err(), purge.unwrap_err(), list.unwrap_err(), load.unwrap_err()];
-        for error in errors {
+        let (create, purge, list) = (create.unwrap_err(), purge.unwrap_err(), list.unwrap_err());
+        for (error, limit) in
+            [(create, "55P03"), (purge, "55P03"), (list, "55P03"), (load.unwrap_err(), "57014")]
+        {
             assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+            assert!(shown(&error).contains(limit), "the server's own answer: {error:?}");
         }
         assert!(started.elapsed() < PATIENCE + Duration::from_secs(2), "{:?}", started.elapsed());
         drop(lock);
@@ -283,6 +286,20 @@ fn connections_that_the_server_ended_are_replaced() {
 }
 
 #[test]
+fn statements_that_a_pooler_has_forgotten_fail_once() {
+    with_table(async |table| {
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(table.config.connection.clone());
+        let backend = PostgresBackend::from_pool(pool.clone(), table.config.clone()).await.unwrap();
+        create_after(&backend).await;
+        pool.acquire().await.unwrap().execute("DEALLOCATE ALL").await.unwrap();
+        let error = backend.load(id(1), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        assert!(error.to_string().contains("statement_cache"), "{error}");
+        assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    });
+}
+
+#[test]
 fn a_pool_of_the_application_works_whatever_its_settings() {
     with_table(async |table| {
         let pool = PgPoolOptions::new()
@@ -319,9 +336,9 @@ fn a_migration_waits_for_another_with_an_end() {
         let waiting = tokio::spawn(PostgresBackend::migrate(table.config.clone()));
         let blocked = "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%{t}%'";
         while table.rows(blocked).await.is_empty() {
+            assert!(!waiting.is_finished(), "it did not wait");
             tokio::task::yield_now().await;
         }
-        assert!(!waiting.is_finished());
         drop(lock);
         waiting.await.unwrap().unwrap();
     });
