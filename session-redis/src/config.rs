@@ -116,18 +116,20 @@ impl RedisConfig {
                           with user and password percent-encoded";
             Error::describe(ErrorKind::Config, detail)
         };
-        let is_known = ["redis://", "rediss://"]
-            .iter()
-            .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
-        if !is_known || url.contains(['?', '#']) {
+        let (scheme, rest) = url.split_once("://").ok_or_else(misshapen)?;
+        let tls = if scheme.eq_ignore_ascii_case("redis") {
+            RedisTls::Off
+        } else if scheme.eq_ignore_ascii_case("rediss") {
+            RedisTls::SystemRoots
+        } else {
+            return Err(misshapen());
+        };
+        // The client would take some options of its own there, and pass over all others.
+        if rest.contains(['?', '#']) {
             return Err(misshapen());
         }
-        let info = url.into_connection_info().map_err(|_| misshapen())?;
-        let (host, port, tls) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, RedisTls::Off),
-            ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port, RedisTls::SystemRoots),
-            _ => return Err(misshapen()),
-        };
+        let info = format!("redis://{rest}").into_connection_info().map_err(|_| misshapen())?;
+        let ConnectionAddr::Tcp(host, port) = info.addr().clone() else { return Err(misshapen()) };
         let redis = info.redis_settings();
         let database = u32::try_from(redis.db()).map_err(|_| misshapen())?;
         let (username, password) = (redis.username().map(str::to_owned), redis.password().map(str::to_owned));

@@ -64,7 +64,7 @@ mod tests {
             assert_eq!(index.len(), 8 + 10 + 16);
             assert_eq!(keys.session_id(&index), None);
         }
-        assert_eq!(keys.session_id(b"other:principal:123456"), None);
+        assert_eq!(keys.session_id(b"sessian:principal:123456"), None);
     }
 
     #[test]

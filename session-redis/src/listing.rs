@@ -47,7 +47,7 @@ impl Next {
         let mut cursor = START.to_vec();
         loop {
             let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP).arg("TYPE").arg("string");
+            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
             let names;
             (cursor, names) = step(connection, &command).await?;
             names.iter().filter_map(|name| keys.session_id(name)).for_each(|id| self.offer(id));

@@ -160,6 +160,18 @@ async fn foreign_entries_name_no_session() {
     fixture.discard().await;
 }
 
+#[tokio::test]
+async fn entries_that_have_ended_are_not_looked_at() {
+    let Some(fixture) = Fixture::shared().await else { return };
+    create(&fixture.backend, 1, of_alice()).await;
+    create(&fixture.backend, 2, of_alice()).await;
+    let (index, _) = fixture.index().await.unwrap();
+    let ended = NOW.to_string();
+    fixture.ask::<()>("ZADD", &[&index, ended.as_bytes(), id(2).as_bytes()]).await;
+    assert_eq!(listed(&fixture, "alice").await, [id(1)]);
+    fixture.discard().await;
+}
+
 /// A session that stays with its principal costs one command per update.
 #[tokio::test]
 async fn updates_of_a_signed_in_session_leave_it_alone() {

@@ -73,6 +73,31 @@ async fn keys_of_others_are_in_no_list() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_records_ends_early() {
+    const SESSIONS: u32 = 150;
+    let Some(fixture) = Fixture::shared().await else { return };
+    let data = "x".repeat(64 << 10);
+    for number in 0..SESSIONS {
+        create(&fixture.backend, number, record(&data).with_principal(principal("alice"))).await;
+    }
+    for of in [None, principal("alice")] {
+        let (mut pages, mut seen, mut after) = (0, Vec::new(), None);
+        loop {
+            let page = fixture.backend.list(of.as_ref(), after, 1_000, now()).await.unwrap();
+            assert!(page.sessions.len() < 130, "a page of {} records of 64 KiB", page.sessions.len());
+            seen.extend(page.sessions.into_iter().map(|(id, _)| id));
+            (pages, after) = (pages + 1, page.next);
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..SESSIONS).map(id).collect::<Vec<_>>());
+        assert!(pages > 1);
+    }
+    fixture.discard().await;
+}
+
+#[tokio::test]
 async fn a_session_is_one_key_and_its_principal_another() {
     let Some(fixture) = Fixture::shared().await else { return };
     create(&fixture.backend, 1, record("{}")).await;
