@@ -160,6 +160,15 @@ async fn sign_in_over_another_principal_is_a_new_session(ctx: Context) -> CaseRe
     check::equal(session.take_flash::<String>()?, Vec::new(), "messages for the one before")?;
     let principal = session.principal();
     check::equal(principal.as_ref().map(|name| name.as_str()), Some("bob"), "who is signed in")?;
+    // Nor is what another request of the one before stored while this one was under way.
+    let of_alice = site.member("alice").await?;
+    let session = site.open(&of_alice).await?;
+    session.sign_in("bob")?;
+    session.insert("n", 8)?;
+    unchanged(site.request(&of_alice, |other| other.insert("late", "alice's")).await?)?;
+    let of_bob = token(session.commit().await?)?;
+    let values = site.open(&of_bob).await?.keys([""; 0])?;
+    check::equal(values, vec!["n".to_owned()], "the values after a conflict with the one before")?;
     // Twice in one request: the first principal's values are not the second's either.
     let session = site.manager.open(None).await?;
     session.sign_in("alice")?;
