@@ -39,6 +39,8 @@ struct Shared {
     acts: VecDeque<(Operation, Act)>,
     /// Runs before each call of the verb.
     always: Option<(Operation, Arc<dyn Fn() -> Running + Send + Sync>)>,
+    /// Whether lists come in another order, with a session on them twice.
+    shuffles: bool,
     /// Verbs on their way, which the core was told have failed.
     postponed: Vec<Running>,
 }
@@ -86,6 +88,11 @@ impl Spy {
         F: Future<Output = ()> + Send + 'static,
     {
         self.lock().always = Some((operation, Arc::new(move || Box::pin(other()))));
+    }
+
+    /// Answers lists from now on as a store without an order does: another one each, and some sessions twice.
+    pub(crate) fn shuffle_lists(&self) {
+        self.lock().shuffles = true;
     }
 
     pub(crate) fn lose_reply(&self, operation: Operation, kind: ErrorKind) {
@@ -267,7 +274,12 @@ impl SessionBackend for Spy {
             let (principal, after) = (principal.clone(), after.clone());
             Box::pin(async move { inner.list(principal.as_ref(), after, limit, now).await })
         };
-        self.run(Operation::List, verb).await
+        let mut listing = self.run(Operation::List, verb).await?;
+        if self.lock().shuffles {
+            listing.sessions.reverse();
+            listing.sessions.extend_from_within(..1.min(listing.sessions.len()));
+        }
+        Ok(listing)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The limit on how many sessions one principal may have at a time.
 
+use std::cmp::Reverse;
+
 use crate::manager::Pages;
 use crate::meta::Meta;
 use crate::{
@@ -91,6 +93,9 @@ async fn ranked(manager: &SessionManager, principal: &Principal) -> Result<Vec<(
             ranked.push((Rank { authenticated_at, id }, record.revision));
         }
     }
+    // A session that signed in anew between two pages may be here with both ranks: the later one counts.
+    ranked.sort_unstable_by_key(|(rank, _)| (rank.id, Reverse(rank.authenticated_at)));
+    ranked.dedup_by_key(|(rank, _)| rank.id);
     ranked.sort_unstable();
     Ok(ranked)
 }

@@ -141,6 +141,9 @@ impl Janitor {
             }
             tokio::time::sleep(self.pause).await;
         }
+        // A session that was listed twice counts once.
+        live.sort_unstable_by_key(|(_, id, _)| *id);
+        live.dedup_by_key(|(_, id, _)| *id);
         let surplus = self.max_sessions.map_or(0, |most| live.len().saturating_sub(most));
         if surplus > 0 {
             live.select_nth_unstable(surplus - 1);

@@ -212,6 +212,8 @@ impl SessionManager {
                 }
             }
         }
+        sessions.sort_unstable_by_key(SessionInfo::id);
+        sessions.dedup_by_key(|info| info.id());
         Ok(sessions)
     }
 
@@ -363,7 +365,7 @@ pub enum OnReplay {
     Revoke,
 }
 
-/// The live sessions of one principal, or all of them, page by page.
+/// The live sessions of one principal, or all of them, page by page. One may come twice.
 pub(crate) struct Pages<'a> {
     manager: &'a SessionManager,
     principal: Option<&'a Principal>,

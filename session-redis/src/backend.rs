@@ -14,7 +14,7 @@ use session_core::{
 use crate::config::RedisConfig;
 use crate::connection::{Connection, abandoned};
 use crate::keys::Keys;
-use crate::listing::Next;
+use crate::listing::{Names, Walk};
 use crate::record_format::{decode, encode, revision, timestamp};
 use crate::script::{CREATE, DELETE, INDEX, TOUCH, UPDATE};
 use crate::server::check_eviction;
@@ -133,8 +133,8 @@ impl SessionBackend for RedisBackend {
         limit: usize,
         now: Timestamp,
     ) -> Result<Listing> {
-        let after = after.map(|cursor| cursor.session_id()).transpose()?;
-        self.store.list(principal, after, limit.max(1), now).await
+        let walk = Walk::from(after.as_ref())?;
+        self.store.list(principal, walk, limit, now).await
     }
 }
 
@@ -248,21 +248,23 @@ impl Store {
     async fn list(
         &self,
         principal: Option<&Principal>,
-        after: Option<SessionId>,
+        mut walk: Walk,
         limit: usize,
         now: Timestamp,
     ) -> Result<Listing> {
-        let mut next = Next::new(after, limit);
-        match principal {
-            Some(principal) => next.scan_index(&self.connection, &self.keys.index(principal), now).await?,
-            None => next.scan_records(&self.connection, &self.keys).await?,
+        if limit == 0 {
+            return Ok(Listing::default());
         }
-        let mut more = next.is_full();
-        let ids = next.into_ids();
-        let (mut page, mut last, mut bytes) = (Vec::new(), None, 0);
-        for chunk in ids.chunks(CHUNK) {
+        let index = principal.map(|principal| self.keys.index(principal));
+        let names = match &index {
+            Some(key) => Names::Index(key, now),
+            None => Names::Records(&self.keys),
+        };
+        let ids = walk.advance(&self.connection, &names, limit).await?;
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for (number, chunk) in ids.chunks(CHUNK).enumerate() {
             if bytes >= PAGE_BYTES {
-                more = true;
+                walk.put_back(&ids[number * CHUNK..]);
                 break;
             }
             let mut commands = redis::pipe();
@@ -270,7 +272,6 @@ impl Store {
                 commands.cmd("GET").arg(self.keys.record(*id));
             }
             for (id, reply) in chunk.iter().zip(self.connection.send_all(&commands).await?) {
-                last = Some(*id);
                 let record = match reply.and_then(record) {
                     Ok(Some(record)) => record,
                     Ok(None) => continue,
@@ -288,7 +289,7 @@ impl Store {
                 }
             }
         }
-        Ok(Listing::new(page, last.filter(|_| more).map(Cursor::after)))
+        Ok(Listing::new(page, walk.into_cursor()))
     }
 
     /// How long the server keeps a key, in milliseconds: never less than the slack and 1 ms, so that the

@@ -40,9 +40,9 @@
 //! - Redis 6.2 or later, or Valkey. A server with a `maxmemory` and a `maxmemory-policy` other than
 //!   `noeviction` is refused unless [`OnEviction::Allow`] is set, and so is one that does not say; it is asked
 //!   on connecting, not again.
-//! - A page of the list of *all* sessions walks through every key of the database (a thousand round trips for a
-//!   million keys), because Redis keeps keys in no order and lists are ordered: take large pages. The list of a
-//!   principal reads its index.
+//! - The list of *all* sessions walks through every key of the database once (a thousand steps for a million
+//!   keys), other applications' keys included; where there are many of them, pages come out empty. The list of a
+//!   principal walks through its index.
 //! - An id that is created again while a delete of it is under way may be missing from its principal's list. The
 //!   core never creates an id twice.
 //! - An update that moves a session to another principal leaves an entry in the index of the former until the

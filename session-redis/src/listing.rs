@@ -1,108 +1,138 @@
-//! Ids in their order out of a store that iterates in none: each page looks at every name and keeps those
-//! that come next.
-
-use std::collections::BTreeSet;
+//! The walk through the names of records: SCAN and ZSCAN, a step at a time, with a cursor that remembers what a
+//! page had no room for.
 
 use redis::{Cmd, Value, from_redis_value};
-use session_core::{Error, ErrorKind, Result, SessionId, Timestamp};
+use session_core::{Cursor, Error, ErrorKind, Result, SessionId, Timestamp};
 
 use crate::connection::Connection;
 use crate::keys::Keys;
 
-/// The smallest ids behind a place, at most so many.
-pub(crate) struct Next {
-    after: Option<SessionId>,
-    limit: usize,
-    ids: BTreeSet<SessionId>,
+/// A place in a scan. What is there from a scan's beginning to its end comes at least once, in no order.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Walk {
+    /// Found, and on no page yet.
+    pending: Vec<SessionId>,
+    /// The server's own cursor for the next step; `None` after the last.
+    next: Option<Vec<u8>>,
 }
 
-impl Next {
-    pub(crate) fn new(after: Option<SessionId>, limit: usize) -> Self {
-        Self { after, limit, ids: BTreeSet::new() }
+/// What a walk goes through.
+pub(crate) enum Names<'a> {
+    /// Every record under the prefix.
+    Records(&'a Keys),
+    /// The index with this key, but for the entries that have ended at this time.
+    Index(&'a [u8], Timestamp),
+}
+
+impl Walk {
+    /// The place that a cursor stands for; the beginning without one.
+    pub(crate) fn from(cursor: Option<&Cursor>) -> Result<Self> {
+        let Some(cursor) = cursor else {
+            return Ok(Self { pending: Vec::new(), next: Some(START.to_vec()) });
+        };
+        Self::parse(cursor.as_bytes()).ok_or_else(|| Error::describe(ErrorKind::Config, "a foreign cursor"))
     }
 
-    /// Whether there may be ids behind these.
-    pub(crate) fn is_full(&self) -> bool {
-        self.ids.len() == self.limit
-    }
-
-    pub(crate) fn into_ids(self) -> Vec<SessionId> {
-        self.ids.into_iter().collect()
-    }
-
-    fn offer(&mut self, id: SessionId) {
-        if self.after.is_some_and(|after| id <= after) {
-            return;
+    /// The cursor for this place; `None` at the end.
+    pub(crate) fn into_cursor(self) -> Option<Cursor> {
+        if self.pending.is_empty() && self.next.is_none() {
+            return None;
         }
-        self.ids.insert(id);
-        if self.ids.len() > self.limit {
-            self.ids.pop_last();
-        }
+        let next = self.next.unwrap_or_default();
+        // The server's cursors are 64-bit numbers, so their length fits.
+        let mut bytes = vec![next.len() as u8];
+        bytes.extend(next);
+        self.pending.iter().for_each(|id| bytes.extend(id.as_bytes()));
+        Some(Cursor::from_bytes(bytes))
     }
 
-    /// Offers the id of every record. SCAN returns what is there from its beginning to its end, in no order,
-    /// some of it twice.
-    pub(crate) async fn scan_records(&mut self, connection: &Connection, keys: &Keys) -> Result<()> {
-        let pattern = keys.record_pattern();
-        let mut cursor = START.to_vec();
-        loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-            let names;
-            (cursor, names) = step(connection, &command).await?;
-            names.iter().filter_map(|name| keys.session_id(name)).for_each(|id| self.offer(id));
-            if cursor == START {
-                return Ok(());
-            }
-        }
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first()?;
+        let (next, pending) = rest.split_at_checked(usize::from(*length))?;
+        let (ids, []) = pending.as_chunks::<16>() else { return None };
+        let is_number = next.len() <= 20 && next.iter().all(u8::is_ascii_digit);
+        let next = (!next.is_empty()).then(|| next.to_vec());
+        is_number.then(|| Self { pending: ids.iter().copied().map(SessionId::from_bytes).collect(), next })
     }
 
-    /// Offers the ids in an index, but for those that have ended at `now`.
-    pub(crate) async fn scan_index(
+    /// The next ids, at most `limit`. Fewer, or none, where much of what the server looked at is something
+    /// else: a page must not take longer than a verb may.
+    pub(crate) async fn advance(
         &mut self,
         connection: &Connection,
-        key: &[u8],
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut cursor = START.to_vec();
-        loop {
-            let mut command = redis::cmd("ZSCAN");
-            command.arg(key).arg(&cursor).arg("COUNT").arg(STEP);
-            let entries;
-            (cursor, entries) = step(connection, &command).await?;
-            for entry in entries.chunks_exact(2) {
-                let id = entry[0].as_slice().try_into().map(SessionId::from_bytes);
-                let end = std::str::from_utf8(&entry[1]).ok().and_then(|score| score.parse::<f64>().ok());
-                // An entry that this library did not write names no session.
-                if let (Ok(id), Some(end)) = (id, end)
-                    && end > now.as_millis() as f64
-                {
-                    self.offer(id);
-                }
-            }
-            if cursor == START {
-                return Ok(());
-            }
+        names: &Names<'_>,
+        limit: usize,
+    ) -> Result<Vec<SessionId>> {
+        for _ in 0..STEPS {
+            let Some(cursor) = self.next.take_if(|_| self.pending.len() < limit) else { break };
+            let found;
+            (self.next, found) = names.step(connection, cursor, limit).await?;
+            self.pending.extend(found);
         }
+        let rest = self.pending.split_off(self.pending.len().min(limit));
+        Ok(std::mem::replace(&mut self.pending, rest))
+    }
+
+    /// Puts ids back that `advance` has returned.
+    pub(crate) fn put_back(&mut self, ids: &[SessionId]) {
+        self.pending.extend(ids);
     }
 }
 
-async fn step(connection: &Connection, command: &Cmd) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
-    match connection.send(command).await? {
-        Value::Array(mut parts) if parts.len() == 2 => {
-            let (items, cursor) = (parts.pop().unwrap_or_default(), parts.pop().unwrap_or_default());
-            let strange = |_| Error::describe(ErrorKind::Internal, "a scan's answer has another shape");
-            Ok((from_redis_value(cursor).map_err(strange)?, from_redis_value(items).map_err(strange)?))
-        }
-        _ => Err(Error::describe(ErrorKind::Internal, "a scan's answer has another shape")),
+impl Names<'_> {
+    async fn step(
+        &self,
+        connection: &Connection,
+        cursor: Vec<u8>,
+        limit: usize,
+    ) -> Result<(Option<Vec<u8>>, Vec<SessionId>)> {
+        // Close to what is wanted: what is found beyond it travels in the cursor.
+        let count = limit.clamp(MIN_COUNT, MAX_COUNT);
+        let (next, ids) = match self {
+            Self::Records(keys) => {
+                let mut command = redis::cmd("SCAN");
+                command.arg(cursor).arg("MATCH").arg(keys.record_pattern()).arg("COUNT").arg(count);
+                let (next, names) = ask(connection, &command).await?;
+                (next, names.iter().filter_map(|name| keys.session_id(name)).collect())
+            }
+            Self::Index(key, now) => {
+                let mut command = redis::cmd("ZSCAN");
+                command.arg(*key).arg(cursor).arg("COUNT").arg(count);
+                let (next, entries) = ask(connection, &command).await?;
+                (next, entries.chunks_exact(2).filter_map(|entry| indexed(entry, *now)).collect())
+            }
+        };
+        Ok(((next != START).then_some(next), ids))
     }
+}
+
+/// The session of a member and its score. An entry that this library did not write names none.
+fn indexed(entry: &[Vec<u8>], now: Timestamp) -> Option<SessionId> {
+    let id = <[u8; 16]>::try_from(entry[0].as_slice()).ok()?;
+    let end = std::str::from_utf8(&entry[1]).ok()?.parse::<f64>().ok()?;
+    (end > now.as_millis() as f64).then(|| SessionId::from_bytes(id))
+}
+
+async fn ask(connection: &Connection, command: &Cmd) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let strange = || Error::describe(ErrorKind::Internal, "a scan's answer has another shape");
+    let Value::Array(parts) = connection.send(command).await? else { return Err(strange()) };
+    let [cursor, items] = <[Value; 2]>::try_from(parts).map_err(|_| strange())?;
+    let cursor = from_redis_value::<Vec<u8>>(cursor).map_err(|_| strange())?;
+    if cursor.len() > 20 || !cursor.iter().all(u8::is_ascii_digit) {
+        return Err(strange());
+    }
+    Ok((cursor, from_redis_value(items).map_err(|_| strange())?))
 }
 
 /// A scan's first cursor, and its last.
 const START: &[u8] = b"0";
 
 /// How many names the server looks at in one step: a fraction of a millisecond.
-const STEP: usize = 1000;
+const MAX_COUNT: usize = 1000;
+const MIN_COUNT: usize = 10;
+
+/// How many steps a page takes at most.
+const STEPS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -113,20 +143,35 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_behind_a_place_are_kept_once() {
-        let mut next = Next::new(Some(id(3)), 3);
-        for number in [9, 1, 5, 3, 5, 7, 4, 8, 4] {
-            next.offer(id(number));
+    fn a_cursor_is_the_place_that_it_was_made_of() {
+        for next in [None, Some(b"7".to_vec()), Some(b"18446744073709551615".to_vec())] {
+            for pending in [vec![], vec![id(1)], vec![id(0), id(48), id(255)]] {
+                let walk = Walk { pending: pending.clone(), next: next.clone() };
+                let is_end = pending.is_empty() && next.is_none();
+                let cursor = Walk { pending, next: next.clone() }.into_cursor();
+                assert_eq!(cursor.is_none(), is_end);
+                if cursor.is_some() {
+                    assert_eq!(Walk::from(cursor.as_ref()).unwrap(), walk);
+                }
+            }
         }
-        assert!(next.is_full());
-        assert_eq!(next.into_ids(), [id(4), id(5), id(7)]);
+        assert_eq!(Walk::from(None).unwrap().next.as_deref(), Some(START));
     }
 
     #[test]
-    fn fewer_than_the_limit_are_the_last() {
-        let mut next = Next::new(None, usize::MAX);
-        next.offer(id(0));
-        assert!(!next.is_full());
-        assert_eq!(next.into_ids(), [id(0)]);
+    fn a_foreign_cursor_is_refused() {
+        for foreign in [&b""[..], b"?", b"\x01", b"\x01a", b"\x02-1", b"\x0112345", b"\x00123456789012345"] {
+            let error = Walk::from(Some(&Cursor::from_bytes(foreign.to_vec()))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{}", foreign.escape_ascii());
+        }
+        let too_long = [&[21][..], &[b'1'; 21]].concat();
+        assert!(Walk::from(Some(&Cursor::from_bytes(too_long))).is_err());
+    }
+
+    #[test]
+    fn what_did_not_fit_comes_next() {
+        let mut walk = Walk { pending: vec![id(3)], next: None };
+        walk.put_back(&[id(1), id(2)]);
+        assert_eq!(walk.pending, [id(3), id(1), id(2)]);
     }
 }

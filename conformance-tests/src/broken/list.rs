@@ -19,7 +19,6 @@ pub(super) enum Fault {
     ShowsExpired,
     ShowsDeleted,
     ShowsPreviousRecord,
-    Unordered,
     RepeatsAtTheBorder,
     EndsEarly,
     NeverEnds,
@@ -45,8 +44,11 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::ShowsExpired, "list_shows_expired", "list holds live records only"),
     (Fault::ShowsDeleted, "list_shows_deleted", "a deleted session is in no list"),
     (Fault::ShowsPreviousRecord, "list_shows_previous_record", "list holds records as they are stored"),
-    (Fault::Unordered, "list_unordered", "list ascends by id"),
-    (Fault::RepeatsAtTheBorder, "list_repeats_at_the_border", "a page starts behind the cursor"),
+    (
+        Fault::RepeatsAtTheBorder,
+        "list_repeats_at_the_border",
+        "list goes on from a cursor, whatever the limit",
+    ),
     (Fault::EndsEarly, "list_ends_early", "list goes on until `next` is `None`"),
     (Fault::NeverEnds, "list_never_ends", "`next` is `None` after the last page"),
     (Fault::IgnoresLimit, "list_ignores_limit", "a page has at most `limit` sessions"),
@@ -110,7 +112,6 @@ fn page(fault: Fault, store: &Store, mut sessions: Vec<(SessionId, Record)>, lim
     };
     match fault {
         Fault::MissesLastOfPage if more => drop(sessions.pop()),
-        Fault::Unordered => sessions.reverse(),
         Fault::ShowsPreviousRecord => {
             for (id, record) in &mut sessions {
                 let current = record.clone();

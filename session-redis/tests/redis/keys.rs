@@ -81,7 +81,7 @@ async fn a_page_of_large_records_ends_early() {
         create(&fixture.backend, number, record(&data).with_principal(principal("alice"))).await;
     }
     for of in [None, principal("alice")] {
-        let (mut pages, mut seen, mut after) = (0, Vec::new(), None);
+        let (mut pages, mut seen, mut after) = (0, BTreeSet::new(), None);
         loop {
             let page = fixture.backend.list(of.as_ref(), after, 1_000, now()).await.unwrap();
             assert!(page.sessions.len() < 130, "a page of {} records of 64 KiB", page.sessions.len());
@@ -91,7 +91,7 @@ async fn a_page_of_large_records_ends_early() {
                 break;
             }
         }
-        assert_eq!(seen, (0..SESSIONS).map(id).collect::<Vec<_>>());
+        assert_eq!(seen, (0..SESSIONS).map(id).collect());
         assert!(pages > 1);
     }
     fixture.discard().await;
@@ -109,6 +109,40 @@ async fn a_session_is_one_key_and_its_principal_another() {
     for key in keys {
         assert!(!key.windows(5).any(|part| part == b"alice"), "a key names a principal");
         assert!(fixture.ask::<i64>("PTTL", &[&key]).await > 0, "a key that stays for ever");
+    }
+    fixture.discard().await;
+}
+
+#[tokio::test]
+async fn a_list_of_all_outlives_a_table_that_grows_and_shrinks() {
+    const SESSIONS: u32 = 300;
+    let Some(fixture) = Fixture::shared().await else { return };
+    for number in 0..SESSIONS {
+        create(&fixture.backend, number, record("{}")).await;
+    }
+    // The server's table of keys is made larger by the one half of the pages, smaller by the other.
+    let passing = |number: u32| [&fixture.prefix[..], b"passing", &number.to_be_bytes()].concat();
+    let (mut pages, mut seen, mut after) = (0, BTreeSet::new(), None);
+    loop {
+        let page = fixture.backend.list(None, after, 7, now()).await.unwrap();
+        assert!(page.sessions.len() <= 7);
+        seen.extend(page.sessions.into_iter().map(|(id, _)| id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+        let command = if pages < 20 { "SET" } else { "DEL" };
+        for number in 0..100 {
+            let key = passing((pages % 20) * 100 + number);
+            let arguments: &[&[u8]] = if pages < 20 { &[&key, b"x"] } else { &[&key] };
+            fixture.ask::<redis::Value>(command, arguments).await;
+        }
+        pages += 1;
+        assert!(pages < 10_000, "the list has no end");
+    }
+    assert_eq!(seen, (0..SESSIONS).map(id).collect());
+    for number in 0..2_000 {
+        fixture.ask::<redis::Value>("DEL", &[&passing(number)]).await;
     }
     fixture.discard().await;
 }

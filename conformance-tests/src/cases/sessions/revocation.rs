@@ -1,9 +1,11 @@
 //! Group T, sessions of one principal: who may see and end which.
 
-use session_core::{ErrorKind, Operation, Principal, Session, SessionId};
+use std::num::NonZeroUsize;
+
+use session_core::{ErrorKind, Janitor, OnLimit, Operation, Principal, Session, SessionId, SessionInfo};
 
 use crate::case::{Case, case};
-use crate::check::{self, CaseResult};
+use crate::check::{self, CaseResult, Failure};
 use crate::context::{Context, HOUR, MINUTE};
 use crate::site::{Site, Step, add_one, id, refused, token};
 use crate::spy::Calls;
@@ -26,6 +28,12 @@ pub(super) const CASES: &[Case] = &[
         siblings_are_the_principals_sessions,
         "siblings are the live sessions of the own principal",
         List
+    ),
+    case!(
+        "revocation",
+        lists_without_order_count_each_session_once,
+        "a store may list in any order and a session twice: every count is of sessions",
+        List,
     ),
     case!(
         "revocation",
@@ -153,6 +161,19 @@ async fn siblings_are_the_principals_sessions(ctx: Context) -> CaseResult {
     check::equal(current, 0, "current sessions on the manager's list")?;
     check::equal(site.open(&visitor).await?.siblings().await?.len(), 0, "siblings of nobody")?;
     check::equal(site.manager.open(None).await?.siblings().await?.len(), 0, "siblings of a new session")
+}
+
+async fn lists_without_order_count_each_session_once(ctx: Context) -> CaseResult {
+    let limit = NonZeroUsize::new(3).ok_or_else(|| Failure::new("three is zero"))?;
+    let site = Site::with(&ctx, |builder| builder.max_sessions_per_principal(limit, OnLimit::EvictOldest))?;
+    site.spy.shuffle_lists();
+    let tokens = members(&site, "alice", 3).await?;
+    let listed = site.manager.list("alice").await?;
+    let listed: Vec<_> = listed.iter().map(SessionInfo::id).collect();
+    check::equal(listed, ids(&tokens)?, "the sessions at the limit, ascending by id")?;
+    let sweep = Janitor::new().with_max_sessions(3).run_once(&site.manager).await?;
+    check::equal(sweep.surplus, 0, "sessions over a limit that is just reached")?;
+    check::equal(site.manager.revoke_all("alice").await?, 3, "sessions revoked")
 }
 
 async fn revoke_only_of_the_own_principal(ctx: Context) -> CaseResult {
