@@ -27,18 +27,26 @@ use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, Ti
 /// - A store that fails is `Err`, an absent session is `Ok`: the two are never confused.
 /// - A verb whose future is dropped may take effect later, once, or never; never half.
 /// - A create is never sent twice with one id, not by a client's retry either: a late copy
-///   could land after a sign-out and bring the session back.
+///   could land after a sign-out and bring the session back. The core takes a fresh id for each create.
+/// - A stored record that cannot be read is [`Corrupt`](ErrorKind::Corrupt), or
+///   [`UnknownFormat`](ErrorKind::UnknownFormat) if a newer version may read it, and stays as it is. Two
+///   verbs go on without reading it: `delete` without `expected` removes it, and `list` leaves it out.
+/// - Verbs are called within a tokio runtime, of either flavour.
 ///
-/// The published conformance suite checks these rules on any driver. Five verbs make a driver;
+/// The trait is frozen: `docs/adr/0005-the-backend-trait-is-frozen.md` says what was tried, and what may still be
+/// added. The published conformance suite checks these rules on any driver. Five verbs make a driver;
 /// `purge_expired` and `list` are [`Unsupported`](ErrorKind::Unsupported) unless they are overridden.
 ///
 /// # Errors
 ///
 /// Drivers make them by [`Error::new`]; [`SessionManager`](crate::SessionManager) adds the operation.
-/// Every verb may fail with [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout),
-/// [`Overloaded`](ErrorKind::Overloaded), [`SchemaMissing`](ErrorKind::SchemaMissing) or
-/// [`Internal`](ErrorKind::Internal); those that read a record also with [`Corrupt`](ErrorKind::Corrupt)
-/// or [`UnknownFormat`](ErrorKind::UnknownFormat).
+/// The kind says what the caller may take for granted:
+///
+/// | kind | the store |
+/// |---|---|
+/// | [`Overloaded`](ErrorKind::Overloaded), [`Config`](ErrorKind::Config), [`SchemaMissing`](ErrorKind::SchemaMissing), [`TooLarge`](ErrorKind::TooLarge), [`Unsupported`](ErrorKind::Unsupported) | was not changed, and never will be by this call |
+/// | [`Corrupt`](ErrorKind::Corrupt), [`UnknownFormat`](ErrorKind::UnknownFormat) | was not changed: what is there cannot be read |
+/// | [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout), [`Contended`](ErrorKind::Contended), [`Internal`](ErrorKind::Internal), and every other | may have been changed, or may be later: a lost connection is as ambiguous as a timeout |
 #[async_trait]
 pub trait SessionBackend: Debug + Send + Sync + 'static {
     /// Stores a record under an id that nobody has.
@@ -59,8 +67,8 @@ pub trait SessionBackend: Debug + Send + Sync + 'static {
     /// Replaces the whole record, if it is live and its revision is `expected`.
     ///
     /// Live with another revision: `Conflict` with the record as it was after the attempt, never an
-    /// older snapshot. Expired or absent: `Gone`, and nothing is created. Concurrent: of several updates
-    /// with one `expected`, one wins.
+    /// older snapshot, so never with `expected` itself. Expired or absent: `Gone`, and nothing is created.
+    /// Concurrent: of several updates with one `expected`, one wins.
     async fn update(
         &self,
         id: SessionId,
@@ -88,8 +96,9 @@ pub trait SessionBackend: Debug + Send + Sync + 'static {
 
     /// Removes up to `limit` records that are dead at `now`, and never a live one.
     ///
-    /// May stop half-way and is safe to repeat and to run in several places at once. A store that
-    /// expires records by itself returns `Ok(Purged::default())`.
+    /// May stop half-way and is safe to repeat and to run in several places at once: each deletion checks
+    /// again that its record is dead. A store that expires records by itself returns `Ok(Purged::default())`.
+    /// A `limit` of 0 removes nothing.
     ///
     /// # Errors
     ///
@@ -99,11 +108,12 @@ pub trait SessionBackend: Debug + Send + Sync + 'static {
         Err(Error::describe(ErrorKind::Unsupported, "purge_expired"))
     }
 
-    /// Live records, ascending by id: those of `principal`, or all with `None`.
+    /// Live records, in the driver's own order: those of `principal`, or all with `None`.
     ///
-    /// Contains every session that was live with that principal before the call and stays so; it may
-    /// contain others, so callers check each. May return fewer than `limit`; goes on from
-    /// [`Listing::next`] until that is `None`.
+    /// The pages from the first to the one without [`next`](Listing::next) contain every session that was live
+    /// with that principal before the first call and stays so, at least once. They may contain others, and one
+    /// twice, so callers check each. A page has at most `limit` sessions and may have fewer, or none, with
+    /// more behind it; a `limit` of 0 asks for nothing and gets an empty page without `next`.
     ///
     /// # Errors
     ///
@@ -214,7 +224,8 @@ pub enum DeleteOutcome {
 pub struct Purged {
     /// How many records were removed.
     pub removed: u64,
-    /// Whether dead records may be left: call again.
+    /// Whether more dead records were seen: call again. `false` does not promise that none is left; one that
+    /// another caller is at work on may be passed over.
     pub more: bool,
 }
 
@@ -230,7 +241,7 @@ impl Purged {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
-    /// The sessions, ascending by id.
+    /// The sessions, in the driver's own order.
     pub sessions: Vec<(SessionId, Record)>,
     /// Where the next page starts; `None` after the last.
     pub next: Option<Cursor>,

@@ -183,11 +183,12 @@ impl fmt::Display for Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The store cannot be reached, or refuses to work at the moment.
+    /// The store cannot be reached, or refuses to work at the moment. If the connection was lost on the way, it
+    /// may have acted.
     Unavailable,
     /// The store did not answer in time; whether it acted is unknown.
     Timeout,
-    /// A bounded queue or pool is full.
+    /// A bounded queue or pool is full; nothing was begun.
     Overloaded,
     /// Other writers of the same session won again and again until the time was up.
     Contended,
@@ -252,6 +253,15 @@ impl ErrorKind {
     #[must_use]
     pub fn is_retryable(self) -> bool {
         self.http_status() == 503
+    }
+
+    /// Whether a verb that fails so has not changed the store and never will: see
+    /// [`SessionBackend`](crate::SessionBackend#errors).
+    pub(crate) fn means_nothing_was_begun(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::Config | Self::SchemaMissing | Self::TooLarge | Self::Unsupported
+        )
     }
 
     fn as_str(self) -> &'static str {

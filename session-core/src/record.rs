@@ -16,7 +16,8 @@ use crate::{Principal, Revision, Timestamp};
 pub struct Record {
     /// Which write this is; updates compare it.
     pub revision: Revision,
-    /// The record is dead from this instant on: exactly when `now >= expires_at`.
+    /// The record is dead from this instant on: exactly when `now >= expires_at`. Never past `deadline` in
+    /// what the core makes.
     pub expires_at: Timestamp,
     /// The absolute limit: no touch moves `expires_at` past it. At most 400 days ahead.
     pub deadline: Timestamp,

@@ -205,8 +205,7 @@ impl<'a> Update<'a> {
 
     /// After a failure that leaves open whether the update took effect: looks once.
     async fn look_after(&mut self, error: Error) -> Result<(Origin, Committed)> {
-        use ErrorKind::{Config, SchemaMissing, TooLarge, Unsupported};
-        if let Config | SchemaMissing | TooLarge | Unsupported = error.kind() {
+        if error.kind().means_nothing_was_begun() {
             self.work.attempts.revisions.pop();
             return Err(error);
         }

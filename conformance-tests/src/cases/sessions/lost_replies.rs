@@ -50,6 +50,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         "lost_replies",
+        takes_changes_at_once_where_nothing_was_begun,
+        "an update that fails before it began leaves no doubt: the session is not read again and takes changes",
+    ),
+    case!(
+        "lost_replies",
         repeated_update_is_recognised,
         "an update that a client below the driver sends twice counts once",
     ),
@@ -293,6 +298,23 @@ async fn takes_changes_again_once_decided(ctx: Context) -> CaseResult {
     session.sign_out()?;
     cleared(session.commit().await?)?;
     site.expect_stranger(&current, "a session that was signed out of").await
+}
+
+async fn takes_changes_at_once_where_nothing_was_begun(ctx: Context) -> CaseResult {
+    let site = Site::new(&ctx)?;
+    for kind in [ErrorKind::Overloaded, ErrorKind::TooLarge, ErrorKind::SchemaMissing] {
+        let current = site.visit().await?;
+        let session = site.open(&current).await?;
+        add_one(&session)?;
+        site.spy.refuse(Operation::Update, kind);
+        site.spy.calls();
+        refused(session.commit().await, kind, "a commit whose update never began")?;
+        check::equal(site.spy.calls().load, 0, "reads to find out what is known")?;
+        add_one(&session)?;
+        unchanged(session.commit().await?)?;
+        check::equal(site.n(&current).await?, 2, "both changes")?;
+    }
+    Ok(())
 }
 
 async fn repeated_update_is_recognised(ctx: Context) -> CaseResult {
