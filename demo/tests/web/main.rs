@@ -14,6 +14,7 @@ mod start;
 mod stored;
 mod support;
 mod trouble;
+mod two_processes;
 
 /// Runs each function on a server of its own, once per store, as `<module>::<store>::<function>`.
 macro_rules! on_each_store {

@@ -3,7 +3,9 @@
 mod browser;
 mod page;
 mod server;
+mod shared_store;
 
 pub(crate) use browser::Browser;
 pub(crate) use page::{Home, between};
 pub(crate) use server::{PATIENCE, Server, Workplace};
+pub(crate) use shared_store::SharedStore;

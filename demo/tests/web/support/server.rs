@@ -87,6 +87,11 @@ impl Server {
         Self::start(&[]).await
     }
 
+    /// On a store that others may serve from, too.
+    pub(crate) async fn on(url: &str, options: &[&str]) -> Self {
+        Self::start(&[&["--store", url], options].concat()).await
+    }
+
     async fn start(options: &[&str]) -> Self {
         let workplace = Workplace::new();
         let command = workplace.demo(&[&ANYWHERE, options].concat());

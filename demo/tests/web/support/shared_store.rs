@@ -1,0 +1,78 @@
+//! A store that several demos serve from at once, under a name of its own on a server that others use too.
+
+use std::env;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+
+use super::server::Server;
+
+pub(crate) struct SharedStore {
+    url: String,
+    leftover: Leftover,
+}
+
+/// What is there when the demos are gone.
+enum Leftover {
+    Directory(#[expect(dead_code, reason = "removed when dropped")] TempDir),
+    Table {
+        server: String,
+        name: String,
+    },
+    /// Every test signs out.
+    Nothing,
+}
+
+impl SharedStore {
+    pub(crate) fn on_sqlite() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("shared.db").display());
+        Some(Self { url, leftover: Leftover::Directory(directory) })
+    }
+
+    pub(crate) fn on_postgres() -> Option<Self> {
+        let (server, name) = (server_in("SESSION_TEST_POSTGRES")?, distinct_name());
+        let url = with_option(&server, "table", &name);
+        Some(Self { url, leftover: Leftover::Table { server, name } })
+    }
+
+    pub(crate) fn on_redis() -> Option<Self> {
+        let server = server_in("SESSION_TEST_REDIS")?;
+        Some(Self { url: with_option(&server, "prefix", &distinct_name()), leftover: Leftover::Nothing })
+    }
+
+    /// One more process on the store.
+    pub(crate) async fn serve(&self, options: &[&str]) -> Server {
+        Server::on(&self.url, options).await
+    }
+
+    /// Leaves nothing on a server that is not ours.
+    pub(crate) async fn discard(self) {
+        if let Leftover::Table { server, name } = self.leftover {
+            let mut connection = PgConnection::connect(&server).await.unwrap();
+            connection.execute(AssertSqlSafe(format!("DROP TABLE {name} CASCADE"))).await.unwrap();
+        }
+    }
+}
+
+/// The server's URL; `None` where the caller allows that there is none.
+fn server_in(variable: &str) -> Option<String> {
+    let url = env::var(variable).ok();
+    let allowed = env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
+    assert!(url.is_some() || allowed, "{variable} is not set");
+    if url.is_none() {
+        eprintln!("not run: {variable} is not set");
+    }
+    url
+}
+
+fn distinct_name() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("demo_{}_{}", std::process::id(), since.as_nanos())
+}
+
+fn with_option(url: &str, name: &str, value: &str) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}{name}={value}")
+}
