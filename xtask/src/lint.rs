@@ -24,6 +24,14 @@ pub(crate) fn run(workspace: &Workspace, options: LintOptions) -> bool {
     for package in &workspace.packages {
         steps.run(&format!("features of {}", package.name), || features(workspace, package));
     }
+    match workspace.standalone_examples() {
+        Ok(examples) => {
+            for example in examples {
+                steps.run(&example.display().to_string(), || standalone(workspace, &example));
+            }
+        }
+        Err(problem) => steps.run("examples", || Err(problem)),
+    }
     let unchecked = dependencies::check(workspace, options.no_install, &mut steps);
 
     println!("\n{}", steps.minutes());
@@ -47,6 +55,12 @@ fn lock_file(workspace: &Workspace) -> Result<(), String> {
 fn documentation(workspace: &Workspace) -> Result<(), String> {
     let mut command = workspace.cargo(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
     steps::run_command(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn standalone(workspace: &Workspace, example: &Path) -> Result<(), String> {
+    steps::run_command(&mut workspace.cargo_in(example, ["fmt", "--check"]))?;
+    let mut clippy = workspace.cargo_in(example, ["clippy", "--locked", "--all-targets"]);
+    steps::run_command(clippy.args(["--", "-D", "warnings"]))
 }
 
 /// Each package by itself too: in the workspace's own build, what one package enables in a shared

@@ -29,6 +29,7 @@ pub(crate) struct TestOptions {
 
 /// Runs all steps; `Ok(false)` if one of them failed.
 pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, String> {
+    let examples = workspace.standalone_examples()?;
     let summaries = fresh_directory(workspace.target_directory.join("conformance-summary"))?;
     let mut steps = Steps::default();
     let mut test_run = TestRun::default();
@@ -58,6 +59,13 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
     }
     if !options.quick {
         run_tests(&mut steps, "doc tests", &["--doc"]);
+        for example in examples {
+            let mut command = workspace.cargo_in(&example, ["test", "--locked", "--no-fail-fast"]);
+            // A row of the table is a driver of this project.
+            command.env_remove("CONFORMANCE_SUMMARY_DIR");
+            steps
+                .run(&format!("tests of {}", example.display()), || run_and_count(&mut command, &mut counts));
+        }
     }
 
     let table = conformance::read(&summaries, conformance::EXPECTED_ROWS);
@@ -80,7 +88,9 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
         println!("failed test: {name}");
     }
     if options.quick {
-        println!("left out by --quick: doc tests, the slow cases of the conformance suite");
+        println!(
+            "left out by --quick: doc tests, examples that are workspaces of their own, the slow cases of the conformance suite"
+        );
     }
     if counts.are_complete() {
         println!("{counts}");

@@ -3,10 +3,12 @@
 //! Packages, features and test targets are read, never listed by hand: a new crate is tested and
 //! linted from its first commit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::sources;
 
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -44,6 +46,25 @@ impl Workspace {
     pub(crate) fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = cargo_command();
         command.current_dir(&self.root).args(arguments);
+        command
+    }
+
+    /// The directories of examples that are workspaces of their own, as a stranger's would be: those with a
+    /// lock file. Relative to the root.
+    pub(crate) fn standalone_examples(&self) -> Result<Vec<PathBuf>, String> {
+        let locks = sources::tracked_files(&self.root, &["examples/*/Cargo.lock"])?;
+        Ok(locks.iter().filter_map(|lock| lock.parent()).map(Path::to_owned).collect())
+    }
+
+    /// A command of cargo's own on the workspace in `directory`, with this one's target directory.
+    pub(crate) fn cargo_in<'a>(
+        &self,
+        directory: &Path,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Command {
+        let mut command = self.cargo(arguments);
+        command.arg("--manifest-path").arg(directory.join("Cargo.toml"));
+        command.env("CARGO_TARGET_DIR", &self.target_directory);
         command
     }
 
