@@ -34,6 +34,9 @@ impl SharedStore {
     pub(crate) fn on_postgres() -> Option<Self> {
         let (server, name) = (server_in("SESSION_TEST_POSTGRES")?, distinct_name());
         let url = with_option(&server, "table", &name);
+        // Opening a connection takes a digest of the password thousands of times: few connections, and patience,
+        // where all of the tests share two cores.
+        let url = with_option(&with_option(&url, "max_connections", "3"), "acquire_timeout", "4500");
         Some(Self { url, leftover: Leftover::Table { server, name } })
     }
 
