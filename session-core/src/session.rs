@@ -215,10 +215,10 @@ impl Session {
     /// As for [`get`](Self::get), and then nothing has been removed.
     pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
         let path = key.to_path()?;
+        drop(self.writable()?);
         loop {
-            let Some(text) = self.writable()?.document().lookup(&path)? else { return Ok(None) };
+            let Some(text) = self.read(&path).document().lookup(&path)? else { return Ok(None) };
             let value = decode(&text, &path)?;
-            drop(self.read(&path));
             let mut state = self.writable()?;
             if state.document().lookup(&path)?.as_ref() == Some(&text) {
                 state.remove(path)?;

@@ -8,6 +8,7 @@ mod generator;
 mod janitor;
 mod lifetime;
 mod lost_replies;
+mod overwrites;
 mod privilege;
 mod replay;
 mod revocation;
@@ -30,6 +31,7 @@ pub(super) fn all() -> Vec<Case> {
         writes::CASES,
         commit::CASES,
         replay::CASES,
+        overwrites::CASES,
         concurrency::CASES,
         lost_replies::CASES,
         lifetime::CASES,
