@@ -1,5 +1,6 @@
 //! Sessions through `SessionManager`, over every driver: groups D and T.
 
+mod cap;
 mod commit;
 mod concurrency;
 mod damage;
@@ -36,6 +37,7 @@ pub(super) fn all() -> Vec<Case> {
         lost_replies::CASES,
         lifetime::CASES,
         revocation::CASES,
+        cap::CASES,
         events::CASES,
         janitor::CASES,
     ]
