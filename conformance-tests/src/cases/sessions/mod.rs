@@ -1,10 +1,11 @@
-//! Sessions through `SessionManager`, over every driver: groups D and T.
+//! Sessions through `SessionManager`, over every driver: groups D, Q and T.
 
 mod cap;
 mod commit;
 mod concurrency;
 mod damage;
 mod events;
+mod format;
 mod generator;
 mod janitor;
 mod lifetime;
@@ -29,6 +30,7 @@ pub(super) fn all() -> Vec<Case> {
         privilege::CASES,
         values::CASES,
         damage::CASES,
+        format::CASES,
         writes::CASES,
         commit::CASES,
         replay::CASES,
