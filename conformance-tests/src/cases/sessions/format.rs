@@ -391,8 +391,10 @@ fn shown<T: DeserializeOwned + Debug>(session: &Session, key: &'static str) -> R
     session.get::<T>(key).map(|value| format!("{value:?}"))
 }
 
-/// Values of a session that is damaged: each with its text, and how it is read.
-const ENTRIES: [(&str, fn(&Session) -> Result<String>); 7] = [
+/// A value of a session that is damaged: its text, and how it is read.
+type Entry = (&'static str, fn(&Session) -> Result<String>);
+
+const ENTRIES: [Entry; 7] = [
     (r#""flag":true"#, |session| shown::<bool>(session, "flag")),
     (r#""float":-0.5e-3"#, |session| shown::<f64>(session, "float")),
     (r#""list":[1,[2,3],4]"#, |session| shown::<(u64, [u64; 2], u64)>(session, "list")),

@@ -15,6 +15,7 @@ mod privilege;
 mod replay;
 mod revocation;
 mod rotation;
+mod security;
 mod tokens;
 mod values;
 mod writes;
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<Case> {
         revocation::CASES,
         cap::CASES,
         events::CASES,
+        security::CASES,
         janitor::CASES,
     ]
     .concat()
