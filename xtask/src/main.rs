@@ -26,10 +26,10 @@ The commands of this repository.
 Usage: cargo xtask <command> [flags]
 
   test [--quick] [--allow-missing]
-      Runs every test of the workspace with all features, and those of the examples that are
+      Runs every test of the workspace with all features, and those of the directories that are
       workspaces of their own; then prints the minutes of each step, the conformance table and the
       number of tests passed, failed and skipped. A step that fails does not stop the others.
-      --quick          leaves out the doc tests, those examples, and the slow cases of the
+      --quick          leaves out the doc tests, those directories, and the slow cases of the
                        conformance suite (sets CONFORMANCE_QUICK=1); an incomplete conformance
                        table is no failure
       --allow-missing  a store's server that is not there skips its tests instead of failing them

@@ -29,7 +29,7 @@ pub(crate) struct TestOptions {
 
 /// Runs all steps; `Ok(false)` if one of them failed.
 pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, String> {
-    let examples = workspace.standalone_examples()?;
+    let others = workspace.standalone_workspaces()?;
     let summaries = fresh_directory(workspace.target_directory.join("conformance-summary"))?;
     let mut steps = Steps::default();
     let mut test_run = TestRun::default();
@@ -59,12 +59,11 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
     }
     if !options.quick {
         run_tests(&mut steps, "doc tests", &["--doc"]);
-        for example in examples {
-            let mut command = workspace.cargo_in(&example, ["test", "--locked", "--no-fail-fast"]);
+        for other in others {
+            let mut command = workspace.cargo_in(&other, ["test", "--locked", "--no-fail-fast"]);
             // A row of the table is a driver of this project.
             command.env_remove("CONFORMANCE_SUMMARY_DIR");
-            steps
-                .run(&format!("tests of {}", example.display()), || run_and_count(&mut command, &mut counts));
+            steps.run(&format!("tests of {}", other.display()), || run_and_count(&mut command, &mut counts));
         }
     }
 
@@ -89,7 +88,7 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
     }
     if options.quick {
         println!(
-            "left out by --quick: doc tests, examples that are workspaces of their own, the slow cases of the conformance suite"
+            "left out by --quick: doc tests, workspaces of their own, the slow cases of the conformance suite"
         );
     }
     if counts.are_complete() {

@@ -25,12 +25,28 @@ pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<
     let (Some(cap), Some(principal)) = (manager.settings().cap, work.intent.sign_in.clone()) else {
         return write(manager, work).await;
     };
-    cap.refuse_newcomer(manager, &principal, work.origin.id()).await?;
+    let own: Vec<_> = work.ending.iter().map(|base| base.id()).chain(work.origin.id()).collect();
+    cap.refuse_newcomer(manager, &principal, &own).await?;
     let (origin, committed) = write(manager, work).await?;
-    if let Some(id) = origin.id() {
-        cap.enforce(manager, &principal, id).await?;
+    if let Origin::Live(written) = &origin
+        && let Err(error) = cap.enforce(manager, &principal, written.id()).await
+    {
+        if matches!(work.origin, Origin::New) && error.kind() != ErrorKind::LimitReached {
+            undo_create(manager, written).await;
+        }
+        return Err(error);
     }
     Ok((origin, committed))
+}
+
+/// Ends a session that was created and whose token nobody will get: it would take somebody's place.
+async fn undo_create(manager: &SessionManager, created: &Base) {
+    let (id, revision) = (created.id(), created.record.revision);
+    match manager.store().delete(id, Some(revision), manager.now()).await {
+        Ok(DeleteOutcome::Deleted) => manager.notice(SessionEvent::Revoked(id)),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(?id, %error, "could not undo a sign-in that failed"),
+    }
 }
 
 async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {

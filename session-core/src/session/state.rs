@@ -176,7 +176,8 @@ impl State {
     }
 
     pub(crate) fn note_read(&mut self, path: &Path) {
-        if !self.reads.contains(path) {
+        let is_own = self.changes.iter().any(|change| change.determines(path));
+        if !is_own && !self.reads.contains(path) {
             self.reads.push(path.clone());
         }
     }

@@ -158,8 +158,7 @@ impl<'a> Update<'a> {
         }
         let intent = &self.work.intent;
         if intent.start_over {
-            meta.created_at = now;
-            meta.lifetime = self.manager.settings().lifetime;
+            meta.start_over(self.manager.settings().lifetime, now);
         }
         if let Some(signed_in) = &intent.sign_in {
             meta.authenticated_at = Some(now);
