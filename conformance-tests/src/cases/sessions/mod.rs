@@ -12,6 +12,7 @@ mod privilege;
 mod replay;
 mod revocation;
 mod rotation;
+mod secrecy;
 mod tokens;
 mod values;
 mod writes;
@@ -36,6 +37,7 @@ pub(super) fn all() -> Vec<Case> {
         revocation::CASES,
         events::CASES,
         janitor::CASES,
+        secrecy::CASES,
     ]
     .concat()
 }
