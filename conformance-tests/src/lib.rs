@@ -13,6 +13,7 @@ mod harness;
 mod race;
 mod recorder;
 mod run;
+mod scan;
 mod site;
 mod spy;
 mod summary;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use super::driver::{BrokenHarness, Driver};
 use super::matrix::{self, Row};
 use super::{Broken, all};
 use crate::case::Case;
@@ -80,7 +81,7 @@ fn trials(rows: &BTreeMap<String, Row>, options: Options, caught: &Arc<AtomicUsi
 /// Reports of the cases that fail on a broken backend, by name.
 fn failing(broken: Broken, options: Options) -> BTreeMap<String, String> {
     let run = |case: Case| {
-        let report = execute(case, Arc::new(broken), options).err()?;
+        let report = execute(case, Arc::new(BrokenHarness(Driver::new(broken))), options).err()?;
         Some((case.full_name(), report))
     };
     cases::backend().into_iter().filter_map(run).collect()

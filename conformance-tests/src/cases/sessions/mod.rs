@@ -15,6 +15,7 @@ mod privilege;
 mod replay;
 mod revocation;
 mod rotation;
+mod secrecy;
 mod security;
 mod tokens;
 mod values;
@@ -44,6 +45,7 @@ pub(super) fn all() -> Vec<Case> {
         events::CASES,
         security::CASES,
         janitor::CASES,
+        secrecy::CASES,
     ]
     .concat()
 }
