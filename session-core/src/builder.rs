@@ -51,7 +51,7 @@ impl SessionManagerBuilder {
                 detect_overwrites: false,
                 cap: None,
                 max_record_size: 256 * 1024,
-                max_clock_skew: Duration::from_secs(600),
+                max_clock_skew: Duration::from_secs(3600),
             },
         }
     }
@@ -141,7 +141,9 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// By how much the clocks of the nodes may differ before a purge could hurt. Default: 10 minutes.
+    /// By how much the clocks of the nodes may differ before a purge could hurt. Default: 1 hour, which is
+    /// what a time zone or summer time set wrong makes of a clock; costs the space of the sessions that expired
+    /// within it.
     ///
     /// [`purge_expired`](SessionManager::purge_expired) leaves what expired more recently than that, so that
     /// a node whose clock is fast removes nobody's live session.
