@@ -140,9 +140,9 @@ impl Node {
         match Shape::of(text) {
             Shape::Map => {
                 let mut members = BTreeMap::new();
-                while let Some(entry) = entries.advance()? {
-                    let key = entry.key.ok_or(Flaw::Malformed)?.unescape()?.into_owned();
-                    if members.insert(key, Self::Text(text.slice(entry.value))).is_some() {
+                while entries.advance()? {
+                    let key = entries.key()?.ok_or(Flaw::Malformed)?.into_owned();
+                    if members.insert(key, Self::Text(text.slice(entries.value()))).is_some() {
                         return Err(Flaw::DuplicateKey.into());
                     }
                 }
@@ -150,8 +150,8 @@ impl Node {
             }
             Shape::List => {
                 let mut elements = Vec::new();
-                while let Some(entry) = entries.advance()? {
-                    elements.push(Self::Text(text.slice(entry.value)));
+                while entries.advance()? {
+                    elements.push(Self::Text(text.slice(entries.value())));
                 }
                 Ok(Self::List(elements))
             }
@@ -262,12 +262,10 @@ fn lookup_text(mut text: Bytes, segments: &[Cow<'static, str>]) -> Result<Option
         let mut found = None;
         let mut position = 0;
         let mut entries = Entries::of(&text);
-        while let Some(entry) = entries.advance()? {
-            let matches = match entry.key {
-                Some(key) => key.is(segment)?,
-                None => wanted == Some(position),
-            };
-            if matches && found.replace(entry.value).is_some() {
+        while entries.advance()? {
+            let matches =
+                if entries.have_keys() { entries.key_is(segment)? } else { wanted == Some(position) };
+            if matches && found.replace(entries.value()).is_some() {
                 return Err(Flaw::DuplicateKey.into());
             }
             position += 1;
