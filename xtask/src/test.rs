@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conformance;
+use crate::instructions::{self, InstructionsOptions};
 use crate::services::{self, TestRun};
 use crate::steps::{self, Steps};
 use crate::test_counts::TestCounts;
@@ -58,6 +59,8 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
     }
     if !options.quick {
         run_tests(&mut steps, "doc tests", &["--doc"]);
+        let instructions = InstructionsOptions { allow_missing: options.allow_missing, record: false };
+        steps.run("instructions", || instructions::run(workspace, instructions));
     }
 
     let table = conformance::read(&summaries, conformance::EXPECTED_ROWS);
@@ -80,7 +83,7 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
         println!("failed test: {name}");
     }
     if options.quick {
-        println!("left out by --quick: doc tests, the slow cases of the conformance suite");
+        println!("left out by --quick: doc tests, instructions, the slow cases of the conformance suite");
     }
     if counts.are_complete() {
         println!("{counts}");
