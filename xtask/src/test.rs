@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conformance;
+use crate::instructions::{self, InstructionsOptions};
 use crate::services::{self, TestRun};
 use crate::steps::{self, Steps};
 use crate::test_counts::TestCounts;
@@ -65,6 +66,8 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
             command.env_remove("CONFORMANCE_SUMMARY_DIR");
             steps.run(&format!("tests of {}", other.display()), || run_and_count(&mut command, &mut counts));
         }
+        let instructions = InstructionsOptions { allow_missing: options.allow_missing, record: false };
+        steps.run("instructions", || instructions::run(workspace, instructions));
     }
 
     let table = conformance::read(&summaries, conformance::EXPECTED_ROWS);
@@ -88,7 +91,7 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
     }
     if options.quick {
         println!(
-            "left out by --quick: doc tests, workspaces of their own, the slow cases of the conformance suite"
+            "left out by --quick: doc tests, workspaces of their own, instructions, the slow cases of the conformance suite"
         );
     }
     if counts.are_complete() {

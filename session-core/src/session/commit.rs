@@ -185,7 +185,8 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         let lifetime = work.intent.lifetime.unwrap_or(manager.settings().lifetime);
         let deadline = lifetime.deadline(now);
         let codec = manager.settings().codec;
-        let mut meta = Meta::new(token.digest(), lifetime, codec, now);
+        let digest = token.digest();
+        let mut meta = Meta::new(digest, lifetime, codec, now);
         meta.authenticated_at = work.intent.sign_in.is_some().then_some(now);
         let revision = Revision::first(rand::random());
         let record = Record::new(revision, now, lifetime.expires_at(now, deadline), deadline)
@@ -202,7 +203,7 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         manager.notice(SessionEvent::Created(token.id()));
         let committed =
             Committed::SetToken { token: token.clone(), max_age: lifetime.max_age(now, deadline) };
-        return Ok((Origin::Live(Base::new(token, record, meta)?), committed));
+        return Ok((Origin::Live(Base::new(token, digest, record, meta)?), committed));
     }
     Err(Error::describe(ErrorKind::Internal, "the id generator repeats itself"))
 }

@@ -44,9 +44,15 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Result<Arc<Self>> {
+    /// `digest` is that of the token.
+    pub(crate) fn new(
+        token: SessionToken,
+        digest: SecretDigest,
+        record: Record,
+        meta: Meta,
+    ) -> Result<Arc<Self>> {
         let document = meta.codec.read(&record.data)?;
-        Ok(Arc::new(Self { digest: token.digest(), token, record, meta, document }))
+        Ok(Arc::new(Self { token, digest, record, meta, document }))
     }
 
     pub(crate) fn id(&self) -> SessionId {
