@@ -57,6 +57,8 @@ pub(crate) enum Need {
     Mebibyte,
     /// `Harness::damage` works.
     Damage,
+    /// `Harness::second_handle` works.
+    SharedHandles,
 }
 
 impl Need {
@@ -67,6 +69,7 @@ impl Need {
             Self::Removal => promises.purge && !promises.native_expiry,
             Self::Mebibyte => promises.max_payload.is_none_or(|bytes| bytes >= 1 << 20),
             Self::Damage => promises.damage,
+            Self::SharedHandles => promises.shared,
         }
     }
 
@@ -77,6 +80,7 @@ impl Need {
             Self::Removal => "purge_expired removes nothing by itself",
             Self::Mebibyte => "the driver does not take 1 MiB",
             Self::Damage => "the harness has no way to damage a record",
+            Self::SharedHandles => "handles do not share their sessions",
         }
     }
 }

@@ -9,7 +9,7 @@ use session_core::{
     Clock as _, ManualClock, Principal, Record, Result, Revision, SessionBackend, SessionId, Timestamp,
 };
 
-use crate::check::{self, CaseResult};
+use crate::check::{self, CaseResult, Failure};
 use crate::harness::Harness;
 use crate::recorder::{Recorder, Steps};
 
@@ -93,6 +93,13 @@ impl Context {
     /// The name of the case's own namespace.
     pub(crate) fn namespace(&self) -> String {
         lock(&self.shared.namespaces).first().cloned().unwrap_or_default()
+    }
+
+    /// The driver once more on the case's own namespace, as another process would open it.
+    pub(crate) async fn second_handle(&self) -> CaseResult<Arc<dyn SessionBackend>> {
+        let backend = self.shared.harness.second_handle(&self.namespace()).await?;
+        let backend = backend.ok_or_else(|| Failure::new("the harness opens no second handle"))?;
+        Ok(Arc::new(Recorder::new("second handle: ", backend, self.shared.steps.clone())))
     }
 
     /// The driver on another namespace, by its exact name.

@@ -5,6 +5,7 @@ mod compare_and_set;
 mod crud;
 mod expiry;
 mod lifecycle;
+mod linearizability;
 mod list;
 mod payload;
 mod principal;
@@ -32,6 +33,7 @@ pub(crate) fn backend() -> Vec<Case> {
         payload::CASES,
         list::CASES,
         lifecycle::CASES,
+        linearizability::CASES,
     ]
     .concat()
 }
