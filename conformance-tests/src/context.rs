@@ -140,6 +140,14 @@ impl Context {
         }
     }
 
+    /// A run of `full` steps, or of as many as the effort allows.
+    pub(crate) fn steps(&self, full: usize) -> usize {
+        match self.shared.effort {
+            Effort::Full => full,
+            Effort::Brief => full / 5,
+        }
+    }
+
     /// An id that nobody has.
     pub(crate) fn id(&self) -> SessionId {
         SessionId::from_bytes(self.rng().random())

@@ -7,6 +7,7 @@ mod case;
 mod cases;
 mod check;
 mod context;
+mod equivalence;
 mod execute;
 mod expected;
 mod harness;

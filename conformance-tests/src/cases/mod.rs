@@ -3,6 +3,7 @@
 mod clocks;
 mod compare_and_set;
 mod crud;
+mod equivalence;
 mod expiry;
 mod lifecycle;
 mod linearizability;
@@ -34,6 +35,7 @@ pub(crate) fn backend() -> Vec<Case> {
         list::CASES,
         lifecycle::CASES,
         linearizability::CASES,
+        equivalence::CASES,
     ]
     .concat()
 }

@@ -7,6 +7,7 @@ use session_core::{
     UpdateOutcome,
 };
 
+use crate::check::{self, CaseResult};
 use crate::recorder::{brief, revision, time};
 
 /// A verb on one id, with its arguments.
@@ -76,6 +77,23 @@ impl Answer {
             Self::Created | Self::Updated | Self::Touched(true) | Self::Deleted => false,
             Self::Occupied(_) | Self::Loaded(_) | Self::Conflict(_) | Self::Gone => true,
             Self::Touched(false) | Self::Absent => true,
+        }
+    }
+
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Occupied(record) | Self::Conflict(record) | Self::Loaded(Some(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// Fails unless both are equal; names the fields of records that are not.
+    #[track_caller]
+    pub(crate) fn expect(&self, expected: &Self, what: &str) -> CaseResult {
+        let same_variant = std::mem::discriminant(self) == std::mem::discriminant(expected);
+        match (self.record(), expected.record()) {
+            (Some(actual), Some(expected)) if same_variant => check::same(actual, expected, what),
+            _ => check::ensure(self == expected, format!("{what}: expected {expected}, got {self}")),
         }
     }
 }

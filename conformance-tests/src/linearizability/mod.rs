@@ -15,8 +15,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::call::{Answer, Call, Verb};
 pub(crate) use self::checker::is_linearizable;
 pub(crate) use self::client::{Loads, record_history};
 pub(crate) use self::history::History;
+pub(crate) use self::model::Model;
 pub(crate) use self::shortest::shortest;
 pub(crate) use self::tally::Tally;

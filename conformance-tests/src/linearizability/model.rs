@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use session_core::{Record, SessionId};
+use session_core::{Principal, Record, SessionId, Timestamp};
 
 use super::call::{Answer, Call, Verb};
 
@@ -50,8 +50,25 @@ impl Model {
         }
     }
 
+    /// Removes what is dead; how many that were.
+    pub(crate) fn purge(&mut self, now: Timestamp) -> u64 {
+        let before = self.records.len();
+        self.records.retain(|_, record| now < record.expires_at);
+        (before - self.records.len()) as u64
+    }
+
+    /// The live records of `principal`, or all of them.
+    pub(crate) fn list(&self, principal: Option<&Principal>, now: Timestamp) -> BTreeMap<SessionId, Record> {
+        let is_listed = |record: &Record| {
+            now < record.expires_at
+                && principal.is_none_or(|wanted| record.principal.as_ref() == Some(wanted))
+        };
+        let listed = self.records.iter().filter(|(_, record)| is_listed(record));
+        listed.map(|(id, record)| (*id, record.clone())).collect()
+    }
+
     /// What is stored under the id, live or dead.
-    fn record(&self, id: SessionId) -> Option<&Record> {
+    pub(crate) fn record(&self, id: SessionId) -> Option<&Record> {
         self.records.get(&id)
     }
 }

@@ -13,10 +13,8 @@ use session_core::{
 use session_memory::MemoryBackend;
 use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, SequentialSpec};
 
-use super::call::{Answer, Call, Verb};
 use super::history::{Event, PENDING};
-use super::model::Model;
-use super::{Loads, Tally, is_linearizable, record_history, shortest};
+use super::{Answer, Call, Loads, Model, Tally, Verb, is_linearizable, record_history, shortest};
 use crate::context::{Context, Effort, HOUR, START};
 use crate::harness::Harness;
 use crate::race::hesitate;
