@@ -140,7 +140,7 @@ impl Context {
         }
     }
 
-    /// A run of `full` steps, or of as many as the effort allows.
+    /// `full` steps, or as many as the effort allows: what looks at random for what is rare.
     pub(crate) fn steps(&self, full: usize) -> usize {
         match self.shared.effort {
             Effort::Full => full,

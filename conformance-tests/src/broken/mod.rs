@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod handle;
 mod identity;
 mod list;
 mod load;
@@ -14,7 +15,8 @@ mod stored;
 mod touch;
 mod update;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use session_core::{
@@ -22,6 +24,7 @@ use session_core::{
     SessionBackend, SessionId, Timestamp, UpdateOutcome,
 };
 
+use self::handle::Copies;
 pub use self::run::run;
 use self::store::Store;
 use crate::harness::{Harness, Promises};
@@ -36,6 +39,8 @@ enum Fault {
     Delete(delete::Fault),
     Purge(purge::Fault),
     List(list::Fault),
+    /// What one handle does to another.
+    Handle(handle::Fault),
     /// What is stored is not what was given.
     Stored(stored::Fault),
     /// Ids that are not the same are taken to be.
@@ -66,31 +71,59 @@ fn all() -> Vec<Broken> {
         wrap(delete::FAULTS, Fault::Delete),
         wrap(purge::FAULTS, Fault::Purge),
         wrap(list::FAULTS, Fault::List),
+        wrap(handle::FAULTS, Fault::Handle),
         wrap(stored::FAULTS, Fault::Stored),
         wrap(identity::FAULTS, |()| Fault::Identity),
     ]
     .concat()
 }
 
+/// A broken backend with its stores, so that a namespace can be opened twice.
+#[derive(Debug)]
+struct BrokenDriver {
+    broken: Broken,
+    stores: Mutex<HashMap<String, Arc<Store>>>,
+}
+
+impl BrokenDriver {
+    fn new(broken: Broken) -> Self {
+        Self { broken, stores: Mutex::default() }
+    }
+
+    fn handle(&self, namespace: &str) -> Arc<dyn SessionBackend> {
+        let store = self.stores().entry(namespace.to_owned()).or_default().clone();
+        Arc::new(BrokenBackend { fault: self.broken.fault, store, copies: Copies::default() })
+    }
+
+    fn stores(&self) -> MutexGuard<'_, HashMap<String, Arc<Store>>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
-impl Harness for Broken {
+impl Harness for BrokenDriver {
     fn name(&self) -> &str {
-        self.name
+        self.broken.name
     }
 
     fn promises(&self) -> Promises {
-        Promises::default().with_list().with_purge()
+        Promises::default().with_list().with_purge().with_shared_handles()
     }
 
-    async fn open(&self, _namespace: &str) -> Result<Arc<dyn SessionBackend>> {
-        Ok(Arc::new(BrokenBackend { fault: self.fault, store: Store::default() }))
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        Ok(self.handle(namespace))
+    }
+
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        Ok(Some(self.handle(namespace)))
     }
 }
 
 #[derive(Debug)]
 struct BrokenBackend {
     fault: Fault,
-    store: Store,
+    store: Arc<Store>,
+    copies: Copies,
 }
 
 impl BrokenBackend {
@@ -116,6 +149,7 @@ impl SessionBackend for BrokenBackend {
         let (id, record) = (self.id(id), self.record(record));
         match self.fault {
             Fault::Create(fault) => create::create(fault, &self.store, id, record, now).await,
+            Fault::Handle(_) => self.copies.create(&self.store, id, record, now).await,
             _ => self.store.create(id, record, now).await,
         }
     }
@@ -123,6 +157,7 @@ impl SessionBackend for BrokenBackend {
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
         match self.fault {
             Fault::Load(fault) => load::load(fault, &self.store, id, now).await,
+            Fault::Handle(fault) => self.copies.load(fault, &self.store, id, now).await,
             _ => self.store.load(self.id(id), now).await,
         }
     }
@@ -130,6 +165,7 @@ impl SessionBackend for BrokenBackend {
     async fn load_latest(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
         match self.fault {
             Fault::Load(fault) => load::load_latest(fault, &self.store, id, now).await,
+            Fault::Handle(fault) => self.copies.load(fault, &self.store, id, now).await,
             _ => self.store.load(self.id(id), now).await,
         }
     }
@@ -144,6 +180,7 @@ impl SessionBackend for BrokenBackend {
         let (id, record) = (self.id(id), self.record(record));
         match self.fault {
             Fault::Update(fault) => update::update(fault, &self.store, id, expected, record, now).await,
+            Fault::Handle(fault) => self.copies.update(fault, &self.store, id, expected, record, now).await,
             _ => self.store.update(id, expected, record, now).await,
         }
     }
@@ -152,6 +189,7 @@ impl SessionBackend for BrokenBackend {
         let id = self.id(id);
         match self.fault {
             Fault::Touch(fault) => touch::touch(fault, &self.store, id, expires_at, now).await,
+            Fault::Handle(_) => self.copies.touch(&self.store, id, expires_at, now).await,
             _ => self.store.touch(id, expires_at, now).await,
         }
     }
@@ -165,6 +203,7 @@ impl SessionBackend for BrokenBackend {
         let id = self.id(id);
         match self.fault {
             Fault::Delete(fault) => delete::delete(fault, &self.store, id, expected, now).await,
+            Fault::Handle(_) => self.copies.delete(&self.store, id, expected, now).await,
             _ => self.store.delete(id, expected, now).await,
         }
     }
@@ -172,6 +211,7 @@ impl SessionBackend for BrokenBackend {
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
         match self.fault {
             Fault::Purge(fault) => purge::purge_expired(fault, &self.store, now, limit).await,
+            Fault::Handle(_) => self.copies.purge_expired(&self.store, now, limit).await,
             _ => self.store.memory.purge_expired(now, limit).await,
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::matrix::{self, Row};
-use super::{Broken, all};
+use super::{Broken, BrokenDriver, all};
 use crate::case::Case;
 use crate::cases;
 use crate::context::Effort;
@@ -80,7 +80,7 @@ fn trials(rows: &BTreeMap<String, Row>, options: Options, caught: &Arc<AtomicUsi
 /// Reports of the cases that fail on a broken backend, by name.
 fn failing(broken: Broken, options: Options) -> BTreeMap<String, String> {
     let run = |case: Case| {
-        let report = execute(case, Arc::new(broken), options).err()?;
+        let report = execute(case, Arc::new(BrokenDriver::new(broken)), options).err()?;
         Some((case.full_name(), report))
     };
     cases::backend().into_iter().filter_map(run).collect()

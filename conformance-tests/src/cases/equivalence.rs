@@ -36,7 +36,7 @@ async fn model_equivalence(ctx: Context) -> CaseResult {
         let programs = vec(step(SESSIONS, verbs(&ctx)), 1..60);
         let run = |program: &[Step]| Handle::current().block_on(run_program(&ctx, SESSIONS, program));
         let mut runner = runner(&ctx);
-        for _ in 0..ctx.rounds(250) {
+        for _ in 0..ctx.steps(300) {
             let mut program = programs.new_tree(&mut runner).map_err(no_steps)?;
             if let Err(failure) = run(&program.current()) {
                 return Err(shrink(&mut program, ctx.steps(1000), failure, run));

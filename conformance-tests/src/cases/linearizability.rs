@@ -34,7 +34,7 @@ async fn linearizable_two_handles(ctx: Context) -> CaseResult {
 
 async fn check_histories(ctx: &Context, handles: &[Arc<dyn SessionBackend>], loads: Loads) -> CaseResult {
     let mut tally = Tally::default();
-    for number in 1..=ctx.rounds(300) {
+    for number in 1..=ctx.steps(300) {
         // Mostly one session, where everybody meets; now and then two, which must not mix.
         let ids: Vec<_> = (0..if number % 8 == 0 { 2 } else { 1 }).map(|_| ctx.id()).collect();
         let events = record_history(ctx, handles, &ids, loads).await?;

@@ -80,7 +80,7 @@ pub(crate) struct Verbs {
 
 /// A step on one of so many sessions.
 pub(crate) fn step(sessions: usize, verbs: Verbs) -> impl Strategy<Value = Step> + Clone {
-    let pause = prop_oneof![8 => Just(0_u16), 1 => 1..5_u16, 1 => 30..120_u16];
+    let pause = prop_oneof![24 => Just(0_u16), 4 => 1..5_u16, 1 => 30..120_u16];
     (pause, 0..sessions, at(), act(verbs)).prop_map(|(pause, session, at, act)| Step {
         pause,
         session,
@@ -92,9 +92,8 @@ pub(crate) fn step(sessions: usize, verbs: Verbs) -> impl Strategy<Value = Step>
 fn at() -> impl Strategy<Value = At> + Clone {
     prop_oneof![
         12 => Just(At::Clock),
-        2 => Just(At::Death { offset: 0 }),
-        1 => (-1..=1_i8).prop_map(|offset| At::Death { offset }),
-        1 => (1..120_u16).prop_map(|minutes| At::Behind { minutes }),
+        2 => (-1..=1_i8).prop_map(|offset| At::Death { offset }),
+        2 => (1..120_u16).prop_map(|minutes| At::Behind { minutes }),
     ]
 }
 
@@ -105,7 +104,7 @@ fn act(verbs: Verbs) -> impl Strategy<Value = Act> + Clone {
         .prop_map(|(principal, limit)| Act::List { principal, limit });
     let (list_weight, purge_weight) = (u32::from(verbs.list) * 4, u32::from(verbs.purge) * 2);
     prop_oneof![
-        8 => content().prop_map(Act::Create),
+        12 => content().prop_map(Act::Create),
         8 => Just(Act::Load),
         2 => Just(Act::LoadLatest),
         14 => update,
@@ -130,7 +129,7 @@ fn expected() -> impl Strategy<Value = Expected> + Clone {
 
 fn content() -> impl Strategy<Value = Content> + Clone {
     let principal = proptest::option::weighted(0.7, 0..PRINCIPALS);
-    (principal, life(), 1..20_u8, 0..60_u8, proptest::bool::weighted(0.3), any::<u32>()).prop_map(
+    (principal, life(), 1..20_u8, 0..60_u8, proptest::bool::weighted(0.5), any::<u32>()).prop_map(
         |(principal, life, meta, data, high_revision, random)| Content {
             principal,
             life,

@@ -105,14 +105,14 @@ impl Client {
     fn verb_on(&mut self, current: &Record, earlier: Option<Revision>, now: Timestamp) -> Verb {
         let stale = earlier.unwrap_or_else(|| Revision::first(0));
         match self.rng.random_range(0..100) {
-            0..10 => Verb::Create(self.record(None, now)),
-            10..22 => self.load(),
-            22..60 => {
+            0..9 => Verb::Create(self.record(None, now)),
+            9..21 => self.load(),
+            21..55 => {
                 let record = self.record(Some(current.revision), now);
                 Verb::Update { expected: current.revision, record }
             }
-            60..68 => Verb::Update { expected: stale, record: self.record(Some(stale), now) },
-            68..84 => self.touch(now),
+            55..62 => Verb::Update { expected: stale, record: self.record(Some(stale), now) },
+            62..84 => self.touch(now),
             84..90 => Verb::Delete { expected: None },
             90..96 => Verb::Delete { expected: Some(current.revision) },
             _ => Verb::Delete { expected: Some(stale) },
@@ -122,11 +122,11 @@ impl Client {
     fn verb_on_nothing(&mut self, earlier: Option<Revision>, now: Timestamp) -> Verb {
         let old = earlier.unwrap_or_else(|| Revision::first(0));
         match self.rng.random_range(0..100) {
-            0..55 => Verb::Create(self.record(None, now)),
-            55..70 => self.load(),
-            70..80 => Verb::Update { expected: old, record: self.record(Some(old), now) },
-            80..90 => self.touch(now),
-            90..95 => Verb::Delete { expected: None },
+            0..50 => Verb::Create(self.record(None, now)),
+            50..63 => self.load(),
+            63..73 => Verb::Update { expected: old, record: self.record(Some(old), now) },
+            73..83 => self.touch(now),
+            83..92 => Verb::Delete { expected: None },
             _ => Verb::Delete { expected: Some(old) },
         }
     }
