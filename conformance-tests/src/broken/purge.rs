@@ -132,7 +132,7 @@ async fn select(
 ) -> Result<(Vec<(SessionId, Record)>, bool)> {
     let mut dead = store.memory.list(None, None, usize::MAX, Timestamp::MIN).await?.sessions;
     dead.retain(|(_, record)| !record.is_live(now) && wanted(record));
-    let more = dead.len() > limit;
+    let more = limit > 0 && dead.len() > limit;
     dead.truncate(limit);
     Ok((dead, more))
 }
