@@ -1,4 +1,4 @@
-//! The contract between the core and a store: seven verbs over records.
+//! The contract between the core and a store: eight verbs over records.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -28,10 +28,11 @@ use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, Ti
 /// - A verb whose future is dropped may take effect later, once, or never; never half.
 /// - A create is never sent twice with one id, not by a client's retry either: a late copy
 ///   could land after a sign-out and bring the session back. The core takes a fresh id for each create.
-/// - A stored record that cannot be read is [`Corrupt`](ErrorKind::Corrupt), or
-///   [`UnknownFormat`](ErrorKind::UnknownFormat) if a newer version may read it, and stays as it is. Two
-///   verbs go on without reading it: `delete` without `expected` removes it, and `list` leaves it out. A `touch`
-///   may, where the times are stored apart from what is damaged.
+/// - A stored record that cannot be read is [`Corrupt`](ErrorKind::Corrupt) to a verb that would have to,
+///   [`UnknownFormat`](ErrorKind::UnknownFormat) if a newer version may read it, and stays as it is. What removes
+///   or replaces it whole need not read it: `delete` without `expected` removes it, an `update` or `delete` whose
+///   `expected` matches and a `purge_expired` may. `list` leaves it out. A `touch` may go on where the times are
+///   stored apart from what is damaged.
 /// - Verbs are called within a tokio runtime, of either flavour.
 ///
 /// The trait is frozen: `docs/adr/0005-the-backend-trait-is-frozen.md` says what was tried, and what may still be

@@ -12,6 +12,9 @@ use crate::{
 };
 
 /// Who gives way when a principal has too many sessions.
+///
+/// If the store fails after a visitor has signed in to the session that he had, and before the others were looked
+/// at, the sign-in stands: the next one settles the number. One that made a new session is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnLimit {

@@ -94,8 +94,18 @@ impl SessionManager {
         Ok(Session::new(self.clone(), self.find(token).await?))
     }
 
-    /// Looks up what a token stands for.
+    /// Looks up what a token stands for that a client has presented.
     pub(crate) async fn find(&self, token: SessionToken) -> Result<Origin> {
+        self.look_up(token, true).await
+    }
+
+    /// Looks again at the session of a handle. No client has presented its token now: that a rotation has
+    /// arrived, or that a copy was kept, is not to be told from it, however long a stream goes on.
+    pub(crate) async fn find_again(&self, token: SessionToken) -> Result<Origin> {
+        self.look_up(token, false).await
+    }
+
+    async fn look_up(&self, token: SessionToken, presented_now: bool) -> Result<Origin> {
         let (id, digest) = (token.id(), token.digest());
         let mut record = self.store().load(id, self.now()).await?;
         let mut is_latest = false;
@@ -105,7 +115,7 @@ impl SessionManager {
             let presented = meta.secrets.classify(digest, now, grace);
             record = match presented {
                 Presented::Current | Presented::Replaced => {
-                    if !meta.secrets.present(digest, now, grace) {
+                    if !presented_now || !meta.secrets.present(digest, now, grace) {
                         return Ok(Origin::Live(Base::new(token, digest, found, meta)?));
                     }
                     match self.note_presentation(id, &found, meta, now).await? {
@@ -121,6 +131,7 @@ impl SessionManager {
                     is_latest = true;
                     self.store().load_latest(id, now).await?
                 }
+                _ if !presented_now => return Ok(Origin::Superseded),
                 Presented::Superseded => {
                     self.notice(SessionEvent::Superseded(id));
                     return Ok(Origin::Superseded);

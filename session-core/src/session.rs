@@ -406,7 +406,9 @@ impl Session {
     /// Opens the session again after a commit, by the token that it has by now: for handlers that
     /// outlive one commit, such as streams and WebSockets.
     ///
-    /// What was not committed is dropped, a sign-out included.
+    /// What was not committed is dropped, a sign-out included. A handle whose token has died meanwhile, with the
+    /// session alive, is *superseded* from then on, as in [`SessionManager::open`]; nothing is noted and nobody
+    /// revoked for it, because no client has presented a token now.
     ///
     /// # Errors
     ///
@@ -415,7 +417,7 @@ impl Session {
         let _turn = self.shared.turn.lock().await;
         let token = self.state().token();
         let origin = match token {
-            Some(token) => self.shared.manager.find(token).await?,
+            Some(token) => self.shared.manager.find_again(token).await?,
             None => self.state().origin().clone(),
         };
         self.state().reopen(origin);

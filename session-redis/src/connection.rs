@@ -17,7 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinError;
 use tokio::time::timeout;
 
-use crate::error::{ends_the_connection, from_redis};
+use crate::error::{ends_the_connection, from_connecting, from_redis};
 use crate::server;
 
 /// A connection that is made anew, once for all who wait, when it is needed and broken. Clones share it.
@@ -195,7 +195,7 @@ impl From<RedisError> for Failure {
 impl Failure {
     fn into_error(self) -> Error {
         match self {
-            Self::Redis(error) => from_redis(&error),
+            Self::Redis(error) => from_connecting(&error),
             Self::Refused(kind, detail) => Error::describe(kind, detail),
         }
     }

@@ -22,6 +22,20 @@ pub(crate) fn from_redis(error: &RedisError) -> Error {
     }
 }
 
+/// The error of a connection that could not be made: what TLS does not accept is the certificate. Once commands
+/// were sent, the same may come of a damaged reply to one that the server has run.
+pub(crate) fn from_connecting(error: &RedisError) -> Error {
+    let converted = from_redis(error);
+    if error.kind() != Redis::Io || !is_invalid_data(error) {
+        return converted;
+    }
+    let failed = match source(error) {
+        Some(source) => Error::new(ErrorKind::Config, source),
+        None => ErrorKind::Config.into(),
+    };
+    failed.with_detail("the TLS handshake failed")
+}
+
 /// Whether the connection that it came from is of no further use.
 pub(crate) fn ends_the_connection(error: &RedisError) -> bool {
     match error.kind() {
@@ -36,7 +50,6 @@ pub(crate) fn ends_the_connection(error: &RedisError) -> bool {
 fn classify(error: &RedisError) -> (ErrorKind, Option<&'static str>) {
     match error.kind() {
         Redis::Io if error.is_timeout() => (ErrorKind::Timeout, None),
-        Redis::Io if is_invalid_data(error) => (ErrorKind::Config, Some("the TLS handshake failed")),
         Redis::Io => (ErrorKind::Unavailable, None),
         Redis::Parse => (ErrorKind::Unavailable, Some("the answer is not of Redis' protocol")),
         Redis::AuthenticationFailed => (ErrorKind::Config, Some(SIGN_IN)),
@@ -193,10 +206,12 @@ mod tests {
             (io::ErrorKind::ConnectionRefused, ErrorKind::Unavailable),
             (io::ErrorKind::BrokenPipe, ErrorKind::Unavailable),
             (io::ErrorKind::TimedOut, ErrorKind::Timeout),
-            (io::ErrorKind::InvalidData, ErrorKind::Config),
+            (io::ErrorKind::InvalidData, ErrorKind::Unavailable),
         ] {
             let error = RedisError::from(io::Error::from(io));
             assert!(ends_the_connection(&error), "{io}");
+            let connecting = from_connecting(&error).kind();
+            assert_eq!(connecting == ErrorKind::Config, io == io::ErrorKind::InvalidData, "{io}");
             let error = from_redis(&error);
             assert_eq!(error.kind(), kind, "{io}");
             assert!(error.source().is_some(), "{io}");

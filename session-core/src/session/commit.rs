@@ -31,10 +31,18 @@ pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<
     if let Origin::Live(written) = &origin
         && let Err(error) = cap.enforce(manager, &principal, written.id()).await
     {
-        if matches!(work.origin, Origin::New) && error.kind() != ErrorKind::LimitReached {
-            undo_create(manager, written).await;
+        match (&work.origin, error.kind()) {
+            (_, ErrorKind::LimitReached) => return Err(error),
+            // Signed in to for good, and its secret is a new one: the browser must hear of it. The next sign-in
+            // settles the number.
+            (Origin::Live(_), _) => {
+                tracing::warn!(id = ?written.id(), %error, "could not look for sessions over the limit");
+            }
+            (Origin::New | Origin::Superseded, _) => {
+                undo_create(manager, written).await;
+                return Err(error);
+            }
         }
-        return Err(error);
     }
     Ok((origin, committed))
 }

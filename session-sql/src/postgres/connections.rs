@@ -2,6 +2,7 @@
 //! that dropping it never leaves a connection half-way through something.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,6 +109,11 @@ impl Connections {
                     return Err(Error::describe(ErrorKind::Overloaded, detail));
                 }
                 Err(Failure::from(sqlx::Error::PoolTimedOut).error)
+            }
+            // How sqlx passes on what rustls thinks of a certificate. Once a statement was sent, the same may
+            // come of a damaged reply to one that has taken effect.
+            Ok(Err(sqlx::Error::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(Error::new(ErrorKind::Config, error))
             }
             Ok(result) => result.map_err(|error| Failure::from(error).error),
         }

@@ -32,10 +32,6 @@ impl From<sqlx::Error> for Failure {
             E::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Error::new(ErrorKind::Timeout, error)
             }
-            // How sqlx passes on what rustls thinks of a certificate.
-            E::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Error::new(ErrorKind::Config, error)
-            }
             E::Io(error) => Error::new(ErrorKind::Unavailable, error),
             E::Tls(error) => Error::new(ErrorKind::Config, error),
             // Their text may quote what was read.

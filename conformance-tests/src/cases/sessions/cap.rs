@@ -304,6 +304,17 @@ async fn failed_settling_leaves_no_orphan(ctx: Context) -> CaseResult {
         let current = token(session.commit().await?)?;
         check::equal(site.n(&current).await?, 1, "the value after trying again")?;
         check::equal(count(&site, &principal).await?, 1, "sessions after trying again")?;
+        // Who had a session keeps it: its old secret is dead, so the fresh one is handed out.
+        let site = limited(&ctx, 1, policy)?;
+        let visitor = site.visit().await?;
+        let session = site.open(&visitor).await?;
+        session.sign_in(&format!("visitor-{policy:?}"))?;
+        if policy == OnLimit::Reject {
+            site.spy.before(Operation::List, async {});
+        }
+        site.spy.refuse(Operation::List, ErrorKind::Overloaded);
+        let current = token(session.commit().await?)?;
+        check::equal(site.n(&current).await?, 0, "the value of a visitor who has signed in")?;
     }
     Ok(())
 }

@@ -377,5 +377,21 @@ async fn replay_revokes_only_when_asked_and_reclassifies(ctx: Context) -> CaseRe
         let stored = ctx.backend().load(id(&current)?, ctx.now()).await?;
         check::equal(stored.is_some(), survives, "whether the session has survived")?;
     }
-    Ok(())
+    // A stream that was opened before the rotation looks again long after: no client has shown its secret.
+    let old = site.member("alice").await?;
+    let stream = site.open(&old).await?;
+    let current = rotated(&site, &old).await?;
+    site.open(&current).await?;
+    ctx.clock().advance(HOUR);
+    stream.reload().await?;
+    check::ensure(stream.is_superseded(), "a handle with a dead secret is not superseded")?;
+    refused(stream.insert("n", 9), ErrorKind::Stale, "a change by a handle with a dead secret")?;
+    site.open(&current).await?;
+    // And one that has rotated has not shown the browser what it will be sent.
+    let stream = site.open(&current).await?;
+    stream.rotate_gracefully()?;
+    drop(token(stream.commit().await?)?);
+    stream.reload().await?;
+    ctx.clock().advance(GRACE);
+    check::equal(site.n(&current).await?, 0, "a value behind the secret that the browser has")
 }
