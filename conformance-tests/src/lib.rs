@@ -10,6 +10,7 @@ mod context;
 mod execute;
 mod expected;
 mod harness;
+pub mod http;
 mod race;
 mod recorder;
 mod run;
