@@ -18,6 +18,10 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "actix-web-4")]
+mod actix_web;
+#[cfg(any(feature = "actix-web-4", feature = "axum-core-0_5"))]
+mod answer;
 #[cfg(feature = "axum-core-0_5")]
 mod axum_core;
 mod cookie;
