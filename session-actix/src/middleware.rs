@@ -48,6 +48,20 @@ impl SessionMiddleware {
     pub fn insecure_local(self) -> Self {
         Self { sessions: self.sessions.insecure_local() }
     }
+
+    /// The same middleware with bearer tokens instead of a cookie, for clients that are no browsers. See
+    /// [`HttpSessions::bearer`].
+    #[must_use]
+    pub fn bearer(self) -> Self {
+        Self { sessions: self.sessions.bearer() }
+    }
+
+    /// The same middleware, to which every request is activity, not only one that opens its session. See
+    /// [`HttpSessions::touch_always`] for what it costs.
+    #[must_use]
+    pub fn touch_always(self) -> Self {
+        Self { sessions: self.sessions.touch_always() }
+    }
 }
 
 impl<S, B> Transform<S, ServiceRequest> for SessionMiddleware

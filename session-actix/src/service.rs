@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, COOKIE, HOST, HeaderMap, HeaderValue, SET_COOKIE, VARY};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VARY,
+};
 use actix_web::{HttpMessage as _, HttpResponse, ResponseError};
 use session_core::Error;
-use session_core::http::{Finished, Head, HttpSessions};
+use session_core::http::{Finished, Head, HttpSessions, SESSION_TOKEN};
 
 /// A service whose requests have sessions; made by [`SessionMiddleware`](crate::SessionMiddleware).
 #[derive(Clone, Debug)]
@@ -85,6 +87,9 @@ fn head(headers: &HeaderMap) -> Head<'_> {
     for cookie in headers.get_all(COOKIE) {
         head = head.with_cookie(cookie.as_bytes());
     }
+    for authorization in headers.get_all(AUTHORIZATION) {
+        head = head.with_authorization(authorization.as_bytes());
+    }
     if let Some(host) = headers.get(HOST) {
         head = head.with_host(host.as_bytes());
     }
@@ -96,6 +101,9 @@ fn add_headers(finished: &Finished, headers: &mut HeaderMap) {
     let value = |text: &Option<String>| HeaderValue::try_from(text.as_deref()?).ok();
     if let Some(cookie) = value(&finished.set_cookie) {
         headers.append(SET_COOKIE, cookie);
+    }
+    if let Some(token) = value(&finished.session_token) {
+        headers.insert(HeaderName::from_static(SESSION_TOKEN), token);
     }
     if let Some(name) = finished.vary {
         headers.append(VARY, HeaderValue::from_static(name));
