@@ -18,10 +18,24 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "actix-web-4")]
+mod actix_web;
+#[cfg(any(feature = "actix-web-4", feature = "axum-core-0_5"))]
+mod answer;
 #[cfg(feature = "axum-core-0_5")]
 mod axum_core;
 mod cookie;
 mod exchange;
+mod finished;
+mod head;
+mod sessions;
+mod transport;
 
 pub use cookie::{SameSite, SessionCookie};
-pub use exchange::{Exchange, Finished, Head, HttpSessions, RequestSession};
+pub use exchange::{Exchange, RequestSession};
+pub use finished::Finished;
+pub use head::Head;
+pub use sessions::HttpSessions;
+
+/// The header by which [`bearer`](HttpSessions::bearer) sessions hand out tokens, as HTTP/2 writes it.
+pub const SESSION_TOKEN: &str = "session-token";
