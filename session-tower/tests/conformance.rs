@@ -45,7 +45,9 @@ fn router(application: &Application) -> Result<Router> {
 }
 
 fn layer(scope: &Scope) -> Result<SessionLayer> {
-    SessionLayer::new(scope.manager()).with_cookie(scope.cookie())
+    let layer = SessionLayer::new(scope.manager());
+    let layer = if scope.is_bearer() { layer.bearer() } else { layer.with_cookie(scope.cookie())? };
+    Ok(if scope.touches_always() { layer.touch_always() } else { layer })
 }
 
 fn routes(scope: &Scope) -> Router {

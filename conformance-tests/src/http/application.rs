@@ -47,6 +47,8 @@ impl Application {
 pub struct Scope {
     pub(super) manager: SessionManager,
     pub(super) cookie: SessionCookie,
+    pub(super) bearer: bool,
+    pub(super) touch_always: bool,
     pub(super) handlers: Handlers,
 }
 
@@ -57,10 +59,22 @@ impl Scope {
         self.manager.clone()
     }
 
-    /// The cookie that they are to be in.
+    /// The cookie that they are to be in, unless they are [bearer](Self::is_bearer) sessions.
     #[must_use]
     pub fn cookie(&self) -> SessionCookie {
         self.cookie.clone()
+    }
+
+    /// Whether tokens travel in headers of their own: `HttpSessions::bearer`.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        self.bearer
+    }
+
+    /// Whether every request is activity: `HttpSessions::touch_always`.
+    #[must_use]
+    pub fn touches_always(&self) -> bool {
+        self.touch_always
     }
 
     /// Handles a request without its session.
@@ -178,7 +192,9 @@ impl Reply {
         F: Future<Output = ()> + Send + 'static,
     {
         let body = Body::Upgrade(ByteStream::made_by(make));
-        Self { body, ..Self::new(101) }.with_header("connection", "upgrade").with_header("upgrade", "echo")
+        Self { body, ..Self::new(101) }
+            .with_header("connection", "upgrade")
+            .with_header("upgrade", "websocket")
     }
 }
 

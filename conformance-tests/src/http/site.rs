@@ -15,7 +15,7 @@ use super::application::{Application, Given, Handlers, Reply, Scope};
 use super::client::{Answer, Connection, Request};
 use super::context::HttpContext;
 use crate::check::{CaseResult, Failure, ensure};
-use crate::site::{Site, add_one};
+use crate::site::{Site, add_one, id};
 use crate::spy::Spy;
 
 /// The cookie of the outer scope.
@@ -23,10 +23,14 @@ pub(super) const NAME: &str = "__Host-session";
 /// The cookie of the inner one.
 pub(super) const INNER_NAME: &str = "__Host-inner";
 
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// How the application of a case differs from the usual one.
 pub(super) struct Plan {
     settings: fn(SessionManagerBuilder) -> SessionManagerBuilder,
     cookie: SessionCookie,
+    bearer: bool,
+    touch_always: bool,
 }
 
 impl Plan {
@@ -39,6 +43,18 @@ impl Plan {
     /// With another cookie of the outer scope.
     pub(super) fn cookie(mut self, cookie: SessionCookie) -> Self {
         self.cookie = cookie;
+        self
+    }
+
+    /// With bearer tokens in the outer scope.
+    pub(super) fn bearer(mut self) -> Self {
+        self.bearer = true;
+        self
+    }
+
+    /// With every request of the outer scope as activity.
+    pub(super) fn touch_always(mut self) -> Self {
+        self.touch_always = true;
         self
     }
 }
@@ -62,17 +78,29 @@ impl HttpSite {
     }
 
     pub(super) async fn with(http: &HttpContext, change: impl FnOnce(Plan) -> Plan) -> CaseResult<Self> {
-        let plan = change(Plan { settings: |builder| builder, cookie: SessionCookie::new() });
+        let usual = Plan {
+            settings: |builder| builder,
+            cookie: SessionCookie::new(),
+            bearer: false,
+            touch_always: false,
+        };
+        let plan = change(usual);
         let outer = Site::with(&http.ctx, plan.settings)?;
         let inner = Spy::new(http.ctx.open_other(&format!("{}inner", http.ctx.namespace())).await?);
         let manager = SessionManager::builder(inner.clone()).clock(http.ctx.clock().clone()).build()?;
         let inner = Site { ctx: http.ctx.clone(), spy: inner, manager };
         let handlers = Handlers::default();
         let (stop, stopped) = watch::channel(false);
-        let scope =
-            |site: &Site, cookie| Scope { manager: site.manager.clone(), cookie, handlers: handlers.clone() };
+        let scope = |site: &Site, cookie| Scope {
+            manager: site.manager.clone(),
+            cookie,
+            bearer: false,
+            touch_always: false,
+            handlers: handlers.clone(),
+        };
+        let outer_scope = scope(&outer, plan.cookie.clone());
         let application = Application {
-            outer: scope(&outer, plan.cookie.clone()),
+            outer: Scope { bearer: plan.bearer, touch_always: plan.touch_always, ..outer_scope },
             inner: scope(&inner, SessionCookie::new().with_name(INNER_NAME)),
             stop: stopped,
         };
@@ -240,10 +268,29 @@ impl HttpSite {
     pub(super) async fn until_n(&self, cookie: &str, n: Option<u64>, what: &str) -> CaseResult {
         let reached = async {
             while self.n(cookie).await? != n {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
             Ok(())
         };
+        self.in_time(what, reached).await
+    }
+
+    /// Waits until the session of this cookie was touched now.
+    pub(super) async fn until_touched(&self, cookie: &str) -> CaseResult {
+        let (ctx, id) = (&self.http.ctx, id(token(cookie))?);
+        let touched = async {
+            while let Some(record) = ctx.backend().load(id, ctx.now()).await? {
+                if record.touched_at == ctx.now() {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(Failure::new("the session that is to be touched is gone"))
+        };
+        self.in_time("a touch", touched).await
+    }
+
+    async fn in_time(&self, what: &str, reached: impl Future<Output = CaseResult>) -> CaseResult {
         let reached = tokio::time::timeout(self.http.patience, reached).await;
         reached.unwrap_or_else(|_| Err(Failure::new(format!("it never came to this: {what}"))))
     }

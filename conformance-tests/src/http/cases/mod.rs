@@ -1,5 +1,6 @@
 //! Group W: what integrations must do. The order is that of lists and summaries.
 
+mod bearer;
 mod commit;
 mod cookies;
 mod headers;
@@ -22,6 +23,7 @@ pub(super) fn all() -> Vec<Case<HttpContext>> {
         streams::CASES,
         store::CASES,
         scopes::CASES,
+        bearer::CASES,
     ]
     .concat()
 }

@@ -74,7 +74,10 @@ const BOTH: [(&str, u16); 2] = [("/session/stream", 200), ("/session/upgrade", 1
 
 async fn begin(site: &HttpSite, path: &str, status: u16, cookie: &str) -> CaseResult<(Connection, Answer)> {
     let request = Request::new(path).with_cookie(cookie);
-    let request = request.with("Connection", "Upgrade").with("Upgrade", "echo");
+    let request = match status {
+        101 => request.with("Connection", "Upgrade").with("Upgrade", "websocket"),
+        _ => request,
+    };
     let mut connection = site.begin(&request).await?;
     let head = connection.head().await?;
     equal(head.status, status, path)?;
