@@ -116,7 +116,7 @@ impl RequestSession {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionManager::open`]; the next call tries again.
+    /// Those of [`SessionManager::open`](crate::SessionManager::open); the next call tries again.
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
         self.shared.cell.get_or_try_init(|| self.shared.find()).await.cloned()
