@@ -3,6 +3,8 @@
 //! An integration makes one [`HttpSessions`], calls [`begin`](HttpSessions::begin) with each request's
 //! head, hands the [`RequestSession`] to the handlers and calls [`finish`](Exchange::finish) with the
 //! answer's status before its head leaves. It depends on no version of any HTTP crate.
+//! All that [`Finished`] names goes into the answer: which of it is there depends on how tokens travel, by
+//! a cookie or as [`bearer`](HttpSessions::bearer) tokens.
 //!
 //! ```
 //! # use session_core::http::{Head, HttpSessions};
@@ -20,7 +22,6 @@
 
 #[cfg(feature = "actix-web-4")]
 mod actix_web;
-#[cfg(any(feature = "actix-web-4", feature = "axum-core-0_5"))]
 mod answer;
 #[cfg(feature = "axum-core-0_5")]
 mod axum_core;

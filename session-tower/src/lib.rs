@@ -8,8 +8,8 @@
 //!   away, nothing is but a `destroy` or `sign_out`.
 //! - If the commit fails, its status (503, 409, ...) and an empty body take the place of the answer; the
 //!   error is in the response's extensions as `Arc<session_core::Error>`, for an outer layer that draws a page.
-//! - An answer with the session's cookie is `Cache-Control: no-store`; one whose request asked for its session
-//!   has `Vary: Cookie`.
+//! - An answer with the session's token is `Cache-Control: no-store`; one whose request asked for its session
+//!   has `Vary: Cookie`, or `Vary: Authorization`.
 //!
 //! A body that is streamed, or a connection that is upgraded, goes on after the commit: call
 //! [`Session::reload`](session_core::Session::reload) there before changing the session, and commit yourself.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OnceCell;
 
+use crate::http::answer::log_failure;
 use crate::http::{Finished, HttpSessions};
 use crate::session::{Origin, Session};
 use crate::{Committed, Result, SessionEvent, SessionToken};
@@ -57,6 +58,7 @@ impl Exchange {
         if (status < 500 || session.has_ending())
             && let Err(error) = session.commit().await
         {
+            log_failure(&error, "could not commit a session");
             finished.error = Some(error);
         }
         if let Some(committed) = session.answer() {
@@ -114,7 +116,7 @@ impl RequestSession {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionManager::open`]; the next call tries again.
+    /// Those of [`SessionManager::open`](crate::SessionManager::open); the next call tries again.
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
         self.shared.cell.get_or_try_init(|| self.shared.find()).await.cloned()

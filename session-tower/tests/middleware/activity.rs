@@ -44,7 +44,6 @@ async fn a_touch_that_is_not_due_is_not_sent() {
     site.store.take_calls();
     visit(&site, &cookie, picture).await;
     site.store.has_ended(Operation::Load).await;
-    // The other requests' calls come after those of this one, if it has any.
     tokio::task::yield_now().await;
     assert_eq!(site.store.take_calls(), [Operation::Load]);
 }
@@ -56,8 +55,10 @@ async fn a_request_that_asks_costs_what_it_did() {
     site.clock.advance(HOUR / 2);
     site.store.take_calls();
     assert_eq!(visit(&site, &cookie, read).await.body, "1");
+    tokio::task::yield_now().await;
     assert_eq!(site.store.take_calls(), [Operation::Load, Operation::Touch]);
     visit(&site, &cookie, count).await;
+    tokio::task::yield_now().await;
     assert_eq!(site.store.take_calls(), [Operation::Load, Operation::Update]);
 }
 

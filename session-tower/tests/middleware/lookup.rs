@@ -161,7 +161,7 @@ async fn the_current_one_counts_among_valid_cookies_of_the_same_session() {
         let old = site.visitor().await;
         let new = site.visit(&old, async |session: Session| session.rotate_gracefully()).await.cookie();
         assert_ne!(old, new);
-        let headers = if old_first { [&old[..], &new[..]] } else { [&new, &old] };
+        let headers = if old_first { [&old[..], &new[..]] } else { [&new[..], &old[..]] };
         assert_eq!(site.visit_with(&headers, read).await.body, "1");
         // Only the current secret may start a rotation.
         let again = site.visit_with(&headers, async |session: Session| session.rotate_gracefully()).await;
