@@ -64,6 +64,12 @@ pub(crate) enum Need {
     Mebibyte,
     /// `Harness::damage` works.
     Damage,
+    /// `Harness::scan` works.
+    Scan,
+    /// The store removes records by itself, and the harness can look at that.
+    OwnExpiry,
+    /// `data` has a limit.
+    Limit,
 }
 
 impl Need {
@@ -74,6 +80,9 @@ impl Need {
             Self::Removal => promises.purge && !promises.native_expiry,
             Self::Mebibyte => promises.max_payload.is_none_or(|bytes| bytes >= 1 << 20),
             Self::Damage => promises.damage,
+            Self::Scan => promises.scan,
+            Self::OwnExpiry => promises.expiry_slack.is_some(),
+            Self::Limit => promises.max_payload.is_some(),
         }
     }
 
@@ -84,6 +93,9 @@ impl Need {
             Self::Removal => "purge_expired removes nothing by itself",
             Self::Mebibyte => "the driver does not take 1 MiB",
             Self::Damage => "the harness has no way to damage a record",
+            Self::Scan => "the harness has no way to look at what is stored",
+            Self::OwnExpiry => "the store removes nothing by itself",
+            Self::Limit => "the driver sets no limit to data",
         }
     }
 }

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use session_core::{
     Clock as _, ManualClock, Principal, Record, Result, Revision, SessionBackend, SessionId, Timestamp,
 };
 
-use crate::check::{self, CaseResult};
-use crate::harness::Harness;
+use crate::check::{self, CaseResult, Failure};
+use crate::harness::{Damage, Harness};
 use crate::recorder::{Recorder, Steps};
 
 /// Where each case's clock starts: in 2001, so that a driver that asks its store for the time finds every
@@ -115,6 +116,38 @@ impl Context {
         lock(&self.shared.namespaces).push(namespace.to_owned());
         let backend = self.shared.harness.open(namespace).await?;
         Ok(Arc::new(Recorder::new("other namespace: ", backend, self.shared.steps.clone())))
+    }
+
+    /// The driver on another namespace, with another slack of the store's own expiry.
+    pub(crate) async fn open_with_slack(
+        &self,
+        namespace: &str,
+        slack: Duration,
+    ) -> CaseResult<Arc<dyn SessionBackend>> {
+        lock(&self.shared.namespaces).push(namespace.to_owned());
+        let backend = self.shared.harness.open_with_slack(namespace, slack).await?;
+        let backend = backend.ok_or_else(|| Failure::new("the harness opens none with another slack"))?;
+        Ok(Arc::new(Recorder::new("with slack: ", backend, self.shared.steps.clone())))
+    }
+
+    /// Spoils a record of the case's own namespace.
+    pub(crate) async fn damage(&self, id: SessionId, damage: Damage) -> CaseResult {
+        let damaged = self.shared.harness.damage(&self.namespace(), id, damage).await?;
+        check::equal(damaged, Some(true), "whether the harness damaged the record")
+    }
+
+    /// Everything that is stored in the case's own namespace.
+    pub(crate) async fn scan(&self) -> CaseResult<Vec<Bytes>> {
+        let pieces = self.shared.harness.scan(&self.namespace()).await?;
+        pieces.ok_or_else(|| Failure::new("the harness shows nothing of what is stored"))
+    }
+
+    /// How much real time a slow case lets pass, of `full`.
+    pub(crate) fn real_time(&self, full: Duration) -> Duration {
+        match self.shared.effort {
+            Effort::Full => full,
+            Effort::Brief => full / 25,
+        }
     }
 
     /// The hands of the case's clock.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,6 +61,24 @@ pub trait Harness: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// How long the store itself will keep a record from now on: [`Duration::MAX`] if for ever, zero if it is not
+    /// there.
+    async fn time_to_live(&self, namespace: &str, id: SessionId) -> Result<Option<Duration>> {
+        let _ = (namespace, id);
+        Ok(None)
+    }
+
+    /// Opens a namespace that does not exist yet, with another slack than the driver's default between the end
+    /// of a session and its removal by the store.
+    async fn open_with_slack(
+        &self,
+        namespace: &str,
+        slack: Duration,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let _ = (namespace, slack);
+        Ok(None)
+    }
+
     /// Removes a namespace at the end of its case, passed or not. A failure to do so is the harness's own
     /// affair.
     async fn discard(&self, namespace: &str) {
@@ -75,6 +94,9 @@ pub enum Damage {
     Meta(Bytes),
     /// Replaces the values, [`Record::data`](session_core::Record::data), with these bytes.
     Data(Bytes),
+    /// Makes the whole record one that the driver cannot read, and leaves its expiry as it is where that stands by
+    /// itself.
+    Unreadable,
 }
 
 /// What a driver promises beyond the five verbs. The default promises nothing.
@@ -97,8 +119,11 @@ pub struct Promises {
     pub scan: bool,
     /// [`Harness::damage`] works.
     pub damage: bool,
-    /// The longest `data` that it takes, if it is less than the suite tries (1 MiB).
+    /// The longest `data` that it takes, if there is a limit.
     pub max_payload: Option<usize>,
+    /// How long the store keeps a record at least after its session has ended: the default slack of a driver
+    /// whose store removes records by itself. [`Harness::time_to_live`] and [`Harness::open_with_slack`] work.
+    pub expiry_slack: Option<Duration>,
 }
 
 impl Promises {
@@ -149,6 +174,13 @@ impl Promises {
     #[must_use]
     pub fn with_damage(mut self) -> Self {
         self.damage = true;
+        self
+    }
+
+    /// Removes no record by itself before its session has been over for `slack`, its default.
+    #[must_use]
+    pub fn with_expiry_slack(mut self, slack: Duration) -> Self {
+        self.expiry_slack = Some(slack);
         self
     }
 

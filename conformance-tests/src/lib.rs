@@ -14,6 +14,7 @@ pub mod http;
 mod race;
 mod recorder;
 mod run;
+mod scan;
 mod site;
 mod spy;
 mod summary;

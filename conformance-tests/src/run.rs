@@ -9,7 +9,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::case::Case;
-use crate::cases;
+use crate::cases::{self, SLOW};
 use crate::context::{Effort, Ground};
 use crate::execute::{Options, execute};
 use crate::expected::{Expected, State};
@@ -69,6 +69,11 @@ pub(crate) fn writes_lists() -> bool {
     env::var_os("CONFORMANCE_WRITE_LIST").is_some_and(|value| value == "1")
 }
 
+/// Whether cases that wait for real time are left out.
+fn is_quick() -> bool {
+    env::var_os("CONFORMANCE_QUICK").is_some_and(|value| value == "1")
+}
+
 fn prepare<G: Ground>(
     suite: Suite<G>,
     list: &Path,
@@ -96,7 +101,8 @@ fn prepare<G: Ground>(
             let result = judge(case, state, unmet, subject, options, &summary);
             result.inspect_err(|_| summary.failed()).map_err(Failed::from)
         };
-        trials.push(Trial::test(format!("{row}::{}", case.full_name()), body));
+        let trial = Trial::test(format!("{row}::{}", case.full_name()), body);
+        trials.push(trial.with_ignored_flag(case.group == SLOW && is_quick()));
     }
     Ok((trials, summary))
 }

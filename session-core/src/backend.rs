@@ -30,7 +30,8 @@ use crate::{Error, ErrorKind, Principal, Record, Result, Revision, SessionId, Ti
 ///   could land after a sign-out and bring the session back. The core takes a fresh id for each create.
 /// - A stored record that cannot be read is [`Corrupt`](ErrorKind::Corrupt), or
 ///   [`UnknownFormat`](ErrorKind::UnknownFormat) if a newer version may read it, and stays as it is. Two
-///   verbs go on without reading it: `delete` without `expected` removes it, and `list` leaves it out.
+///   verbs go on without reading it: `delete` without `expected` removes it, and `list` leaves it out. A `touch`
+///   may, where the times are stored apart from what is damaged.
 /// - Verbs are called within a tokio runtime, of either flavour.
 ///
 /// The trait is frozen: `docs/adr/0005-the-backend-trait-is-frozen.md` says what was tried, and what may still be
@@ -98,7 +99,7 @@ pub trait SessionBackend: Debug + Send + Sync + 'static {
     ///
     /// May stop half-way and is safe to repeat and to run in several places at once: each deletion checks
     /// again that its record is dead. A store that expires records by itself returns `Ok(Purged::default())`.
-    /// A `limit` of 0 removes nothing.
+    /// A `limit` of 0 removes nothing and says that there is no more.
     ///
     /// # Errors
     ///

@@ -30,6 +30,8 @@ pub struct SessionManagerBuilder {
 }
 
 const MAX_GRACE: Duration = Duration::from_secs(300);
+/// Below it, whoever meant another unit would have every request write.
+const MIN_ROTATE_EVERY: Duration = Duration::from_secs(1);
 
 impl SessionManagerBuilder {
     pub(crate) fn new(backend: Arc<dyn SessionBackend>) -> Self {
@@ -49,7 +51,7 @@ impl SessionManagerBuilder {
                 detect_overwrites: false,
                 cap: None,
                 max_record_size: 256 * 1024,
-                max_clock_skew: Duration::from_secs(600),
+                max_clock_skew: Duration::from_secs(3600),
             },
         }
     }
@@ -83,7 +85,8 @@ impl SessionManagerBuilder {
     }
 
     /// Replaces the token of a signed-in session that is in use this often, gracefully: the old one stays
-    /// valid until the browser has shown the new one, and for `grace` after that. Default: never.
+    /// valid until the browser has shown the new one, and for `grace` after that. Default: never; at least a
+    /// second.
     ///
     /// It limits for how long a stolen copy of a cookie is of use, and makes a later use of the copy
     /// noticeable: see [`on_replay`](Self::on_replay). Cost: one write for each rotation and one more when the
@@ -138,7 +141,9 @@ impl SessionManagerBuilder {
         self
     }
 
-    /// By how much the clocks of the nodes may differ before a purge could hurt. Default: 10 minutes.
+    /// By how much the clocks of the nodes may differ before a purge could hurt. Default: 1 hour, which is
+    /// what a time zone or summer time set wrong makes of a clock; costs the space of the sessions that expired
+    /// within it.
     ///
     /// [`purge_expired`](SessionManager::purge_expired) leaves what expired more recently than that, so that
     /// a node whose clock is fast removes nobody's live session.
@@ -182,6 +187,9 @@ impl SessionManagerBuilder {
         settings.lifetime.validate()?;
         if settings.grace > MAX_GRACE {
             return Err(Error::describe(ErrorKind::Config, "grace is at most 5 minutes"));
+        }
+        if settings.rotate_every.is_some_and(|interval| interval < MIN_ROTATE_EVERY) {
+            return Err(Error::describe(ErrorKind::Config, "rotate_every is at least 1 second"));
         }
         if store_timeout.is_zero() {
             return Err(Error::describe(ErrorKind::Config, "store_timeout is zero"));

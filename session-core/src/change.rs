@@ -82,6 +82,15 @@ impl Change {
         }
     }
 
+    /// Whether what is at `path` after it has nothing to do with what was there before.
+    pub(crate) fn determines(&self, path: &Path) -> bool {
+        match self {
+            Self::Insert { path: written, .. } | Self::Remove { path: written, .. } => written.leads_to(path),
+            Self::Clear => true,
+            Self::Push { .. } | Self::Update { .. } | Self::TakeFlash { .. } => false,
+        }
+    }
+
     fn replay(&mut self, older: &Document, newer: &Document, document: &mut Document) -> Result<()> {
         // A position in a list names an element only as long as the list is the same.
         let same_lists = |path: &Path, before: Lists, after: Lists| {

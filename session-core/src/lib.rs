@@ -10,6 +10,8 @@ mod detached;
 mod durability;
 mod error;
 mod events;
+#[cfg(test)]
+mod golden;
 pub mod http;
 mod id;
 mod id_generator;

@@ -106,11 +106,11 @@ impl SessionManager {
             record = match presented {
                 Presented::Current | Presented::Replaced => {
                     if !meta.secrets.present(digest, now, grace) {
-                        return Ok(Origin::Live(Base::new(token, found, meta)?));
+                        return Ok(Origin::Live(Base::new(token, digest, found, meta)?));
                     }
                     match self.note_presentation(id, &found, meta, now).await? {
                         Noted::Done(record, meta) => {
-                            return Ok(Origin::Live(Base::new(token, record, meta)?));
+                            return Ok(Origin::Live(Base::new(token, digest, record, meta)?));
                         }
                         Noted::Conflict(current) => Some(current),
                         Noted::Gone => None,

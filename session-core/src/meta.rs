@@ -1,4 +1,10 @@
 //! The core's bookkeeping of a session: what `Record::meta` holds, once it is read.
+//!
+//! What damage can do: bookkeeping with a flipped bit, with up to 32 flipped bits in a row, or cut off anywhere,
+//! is `Corrupt` (`UnknownFormat` where the version byte was hit) and stays as it is. So no damaged digest, time
+//! or policy is ever believed: no token opens a session that it did not open before, none that was replaced
+//! comes back to life, and no session outlives its limits. The other fields of a record are the driver's and the
+//! store's to protect.
 
 mod wire;
 
@@ -48,6 +54,14 @@ impl Meta {
         }
     }
 
+    /// Leaves nothing of the session that this was but its id, secrets and history: somebody else signs in.
+    pub(crate) fn start_over(&mut self, lifetime: Lifetime, now: Timestamp) {
+        self.created_at = now;
+        self.lifetime = lifetime;
+        // Whatever a later release has noted here, it noted about somebody else.
+        self.unknown.clear();
+    }
+
     /// When the absolute lifetime began.
     pub(crate) fn period_start(&self) -> Timestamp {
         self.authenticated_at.unwrap_or(self.created_at)
@@ -77,5 +91,7 @@ impl Meta {
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -77,6 +77,9 @@ impl Secrets {
     /// Notes that a valid secret was presented: those before it die `grace` from now, unless they
     /// were to die already. Whether there is anything to note.
     pub(crate) fn present(&mut self, digest: SecretDigest, now: Timestamp, grace: Duration) -> bool {
+        if self.replaced.iter().all(|old| old.valid_until.is_some()) {
+            return false;
+        }
         let older = match self.replaced.iter().position(|old| old.digest == digest) {
             _ if self.current == digest => 0,
             Some(index) => index + 1,

@@ -215,10 +215,10 @@ impl Session {
     /// As for [`get`](Self::get), and then nothing has been removed.
     pub fn take<T: DeserializeOwned>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
         let path = key.to_path()?;
+        drop(self.writable()?);
         loop {
-            let Some(text) = self.writable()?.document().lookup(&path)? else { return Ok(None) };
+            let Some(text) = self.read(&path).document().lookup(&path)? else { return Ok(None) };
             let value = decode(&text, &path)?;
-            drop(self.read(&path));
             let mut state = self.writable()?;
             if state.document().lookup(&path)?.as_ref() == Some(&text) {
                 state.remove(path)?;
@@ -378,6 +378,8 @@ impl Session {
     /// - [`Stale`](crate::ErrorKind::Stale): another request has rotated or signed in meanwhile.
     /// - [`Conflict`](crate::ErrorKind::Conflict): another request changed a list that this one changed by
     ///   position, or put a value into the way of a path.
+    /// - [`Decode`](crate::ErrorKind::Decode): a value that [`update`](Self::update) is to run on again is of
+    ///   another type by now.
     /// - [`Contended`](crate::ErrorKind::Contended): others were first for two seconds.
     /// - [`Indeterminate`](crate::ErrorKind::Indeterminate): an earlier commit had an unknown outcome, and too
     ///   much was written since to find out.
@@ -386,8 +388,8 @@ impl Session {
     ///   run again, or there was no fresh id.
     /// - Those of the store.
     ///
-    /// After `Gone`, `Stale`, `Conflict`, `Contended` and `TooLarge` nothing of the session's values was
-    /// written; after an error of the store and `Indeterminate` it may have been. The changes are kept, and
+    /// After `Gone`, `Stale`, `Conflict`, `Decode`, `Contended` and `TooLarge` nothing of the session's values
+    /// was written; after an error of the store and `Indeterminate` it may have been. The changes are kept, and
     /// commit can be called again; it finds out by itself what has landed.
     #[doc(alias = "save")]
     pub async fn commit(&self) -> Result<Committed> {

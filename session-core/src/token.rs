@@ -33,8 +33,10 @@ enum Secret {
 const SECRET_TEXT_LEN: usize = 43;
 const HEXADECIMAL_LEN: usize = 128;
 
-/// Keeps these digests apart from every other use of SHA-256 over the same bytes.
-const DIGEST_DOMAIN: &[u8] = b"session-kit token digest v1\0";
+/// Keeps these digests apart from every other use of SHA-256 over the same bytes. Seven of them, because
+/// with an id and a secret of 32 bytes that is as much as one block of SHA-256 takes: a second one would add
+/// a quarter to what opening a session costs.
+const DIGEST_DOMAIN: &[u8; 7] = b"skit.v1";
 
 impl SessionToken {
     /// The token of a custom [`IdGenerator`](crate::IdGenerator). Both parts must come from a
@@ -151,11 +153,17 @@ impl SecretDigest {
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    fn words(&self) -> [u64; 4] {
+        let (words, _) = self.0.as_chunks();
+        std::array::from_fn(|word| u64::from_ne_bytes(words[word]))
+    }
 }
 
 impl PartialEq for SecretDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        // Four words, not 32 bytes: each one costs the same.
+        self.words().ct_eq(&other.words()).into()
     }
 }
 

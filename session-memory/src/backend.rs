@@ -174,6 +174,9 @@ impl SessionBackend for MemoryBackend {
     }
 
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
         let mut removed = 0;
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -195,8 +198,9 @@ impl SessionBackend for MemoryBackend {
         now: Timestamp,
     ) -> Result<Listing> {
         let after = after.map(|cursor| cursor.session_id()).transpose()?;
-        // A page without sessions would say nothing about where the next one starts.
-        let limit = limit.max(1);
+        if limit == 0 {
+            return Ok(Listing::default());
+        }
         let first = after.map_or(0, |id| usize::from(id.as_bytes()[0]));
         let mut page = Vec::new();
         for shard in &self.shards[first..] {

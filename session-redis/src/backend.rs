@@ -124,8 +124,8 @@ impl SessionBackend for RedisBackend {
     /// Leaves damaged records out, with a warning for each. A page ends early at 4 MiB of records, and may be
     /// empty though more follow.
     ///
-    /// Each page of a principal reads the whole index of it; **each page of all sessions walks through
-    /// every key of the database**, so take large ones.
+    /// The pages of a principal walk through its index, those of all sessions through every key of the database,
+    /// once.
     async fn list(
         &self,
         principal: Option<&Principal>,

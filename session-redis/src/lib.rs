@@ -52,7 +52,8 @@
 //! - What another program stores under the prefix, a key of another type included, is
 //!   [`Corrupt`](session_core::ErrorKind::Corrupt) or [`UnknownFormat`](session_core::ErrorKind::UnknownFormat)
 //!   and never overwritten; so is a record of a later version of this library. A delete without
-//!   revision removes a damaged record whose header can be read.
+//!   revision removes it, unless it is a key of another type; its entry in the principal's index goes with its
+//!   time.
 //!
 //! # Rights
 //!

@@ -3,6 +3,7 @@
 use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
@@ -65,6 +66,7 @@ impl Harness for Redis {
         Promises::default()
             .with_list()
             .with_native_expiry()
+            .with_expiry_slack(RedisConfig::new("").expiry_slack)
             .with_durability()
             .with_shared_handles()
             .with_scan()
@@ -124,6 +126,26 @@ impl Harness for Redis {
         Ok(Some(true))
     }
 
+    async fn time_to_live(&self, namespace: &str, id: SessionId) -> Result<Option<Duration>> {
+        let key = [namespace.as_bytes(), id.as_bytes()].concat();
+        let left: i64 = ask(&mut self.raw().await?, &[b"PTTL", &key]).await?;
+        Ok(Some(match left {
+            // A key without an end, and no key.
+            -1 => Duration::MAX,
+            -2 => Duration::ZERO,
+            millis => Duration::from_millis(millis.unsigned_abs()),
+        }))
+    }
+
+    async fn open_with_slack(
+        &self,
+        namespace: &str,
+        slack: Duration,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let config = RedisConfig::from_url(&self.url)?.with_prefix(namespace).with_expiry_slack(slack);
+        Ok(Some(Arc::new(RedisBackend::connect(config).await?)))
+    }
+
     async fn discard(&self, namespace: &str) {
         let discarded = async {
             let mut connection = self.raw().await?;
@@ -145,6 +167,10 @@ fn spoil(stored: &[u8], damage: Damage) -> Option<Vec<u8>> {
     };
     let meta = 37 + number(27, 2).saturating_sub(1);
     let data = meta + number(29, 4);
+    if damage == Damage::Unreadable {
+        // No format has this number.
+        return Some([&[0], &stored[1..]].concat());
+    }
     let (meta, data, start) = match damage {
         Damage::Meta(bytes) => (bytes, Bytes::copy_from_slice(&stored[data..]), &stored[..meta]),
         Damage::Data(bytes) => (Bytes::copy_from_slice(&stored[meta..data]), bytes, &stored[..meta]),

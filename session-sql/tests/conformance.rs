@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
 use rusqlite::Connection;
 use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
@@ -67,7 +68,7 @@ impl Harness for Sqlite {
         self.connect(namespace).await.map(Some)
     }
 
-    async fn scan(&self, namespace: &str) -> Result<Option<Vec<bytes::Bytes>>> {
+    async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
         let connection = self.raw(namespace)?;
         let columns = ["id", "revision", "expires_at", "deadline", "touched_at", "principal", "meta", "data"];
         let mut pieces = Vec::new();
@@ -84,12 +85,14 @@ impl Harness for Sqlite {
     }
 
     async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
-        let (column, bytes) = match damage {
-            Damage::Meta(bytes) => ("meta", bytes),
-            Damage::Data(bytes) => ("data", bytes),
+        let (change, bytes) = match damage {
+            Damage::Meta(bytes) => ("meta = ?2", bytes),
+            Damage::Data(bytes) => ("data = ?2", bytes),
+            // No revision is negative.
+            Damage::Unreadable => ("revision = -length(?2)", Bytes::from_static(b"x")),
             _ => return Ok(None),
         };
-        let sql = format!("UPDATE \"{namespace}\" SET {column} = ?2 WHERE id = ?1");
+        let sql = format!("UPDATE \"{namespace}\" SET {change} WHERE id = ?1");
         let changed = self.raw(namespace)?.execute(&sql, (id.as_bytes(), &bytes[..])).map_err(internal)?;
         Ok(Some(changed == 1))
     }

@@ -80,12 +80,14 @@ impl Harness for Postgres {
     }
 
     async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
-        let (column, bytes) = match damage {
-            Damage::Meta(bytes) => ("meta", bytes),
-            Damage::Data(bytes) => ("data", bytes),
+        let (change, bytes) = match damage {
+            Damage::Meta(bytes) => ("meta = $2", bytes),
+            Damage::Data(bytes) => ("data = $2", bytes),
+            // No revision is negative.
+            Damage::Unreadable => ("revision = -octet_length($2)", Bytes::from_static(b"x")),
             _ => return Ok(None),
         };
-        let sql = format!("UPDATE \"{namespace}\" SET {column} = $2 WHERE id = $1");
+        let sql = format!("UPDATE \"{namespace}\" SET {change} WHERE id = $1");
         let update = sqlx::query(AssertSqlSafe(sql)).bind(&id.as_bytes()[..]).bind(&bytes[..]);
         let result = update.execute(&mut self.raw().await?).await.map_err(internal)?;
         Ok(Some(result.rows_affected() == 1))

@@ -24,13 +24,13 @@ pub(crate) fn run(workspace: &Workspace, options: LintOptions) -> bool {
     for package in &workspace.packages {
         steps.run(&format!("features of {}", package.name), || features(workspace, package));
     }
-    match workspace.standalone_examples() {
-        Ok(examples) => {
-            for example in examples {
-                steps.run(&example.display().to_string(), || standalone(workspace, &example));
+    match workspace.standalone_workspaces() {
+        Ok(directories) => {
+            for directory in directories {
+                steps.run(&directory.display().to_string(), || standalone(workspace, &directory));
             }
         }
-        Err(problem) => steps.run("examples", || Err(problem)),
+        Err(problem) => steps.run("other workspaces", || Err(problem)),
     }
     let unchecked = dependencies::check(workspace, options.no_install, &mut steps);
 
@@ -57,9 +57,9 @@ fn documentation(workspace: &Workspace) -> Result<(), String> {
     steps::run_command(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn standalone(workspace: &Workspace, example: &Path) -> Result<(), String> {
-    steps::run_command(&mut workspace.cargo_in(example, ["fmt", "--check"]))?;
-    let mut clippy = workspace.cargo_in(example, ["clippy", "--locked", "--all-targets"]);
+fn standalone(workspace: &Workspace, directory: &Path) -> Result<(), String> {
+    steps::run_command(&mut workspace.cargo_in(directory, ["fmt", "--check"]))?;
+    let mut clippy = workspace.cargo_in(directory, ["clippy", "--locked", "--all-targets"]);
     steps::run_command(clippy.args(["--", "-D", "warnings"]))
 }
 

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod dependencies;
+mod instructions;
 mod lint;
 mod services;
 mod sources;
@@ -15,6 +16,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use instructions::InstructionsOptions;
 use lint::LintOptions;
 use services::Request;
 use test::TestOptions;
@@ -26,14 +28,15 @@ The commands of this repository.
 Usage: cargo xtask <command> [flags]
 
   test [--quick] [--allow-missing]
-      Runs every test of the workspace with all features, and those of the examples that are
+      Runs every test of the workspace with all features, and those of the directories that are
       workspaces of their own; then prints the minutes of each step, the conformance table and the
       number of tests passed, failed and skipped. A step that fails does not stop the others.
-      --quick          leaves out the doc tests, those examples, and the slow cases of the
-                       conformance suite (sets CONFORMANCE_QUICK=1); an incomplete conformance
-                       table is no failure
+      --quick          leaves out the doc tests, those directories, the counts of instructions, and
+                       the slow cases of the conformance suite (sets CONFORMANCE_QUICK=1); an
+                       incomplete conformance table is no failure
       --allow-missing  a store's server that is not there skips its tests instead of failing them
-                       (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run
+                       (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run. The same for
+                       valgrind and the counts of instructions
       Servers that stores need are started as by `services up`, and stopped at the end unless they
       ran before.
 
@@ -41,6 +44,13 @@ Usage: cargo xtask <command> [flags]
       Checks the sources by the rules of this repository, formatting, clippy, the documentation,
       each cargo feature by itself, and the dependencies by cargo-deny.
       --no-install     does not install cargo-deny where it is missing; its checks are left out
+
+  instructions [--record] [--allow-missing]
+      Counts the instructions of the core's hot paths under callgrind, prints them beside the recorded
+      ones, and fails unless opening a session of 4 KiB and reading one of its 100 values takes less
+      than a tenth of decoding them all. `test` does it too, without --quick.
+      --record         writes the counts down as those to compare with
+      --allow-missing  does nothing where there is no valgrind
 
   services up [NAME..]
       Starts private servers for tests and prints where they are, one line for each:
@@ -61,6 +71,7 @@ enum Command {
     Help,
     Test(TestOptions),
     Lint(LintOptions),
+    Instructions(InstructionsOptions),
     Services(Request),
 }
 
@@ -80,6 +91,9 @@ fn main() -> ExitCode {
         }
         Command::Test(options) => Workspace::find().and_then(|workspace| test::run(&workspace, options)),
         Command::Lint(options) => Workspace::find().map(|workspace| lint::run(&workspace, options)),
+        Command::Instructions(options) => {
+            Workspace::find().and_then(|workspace| instructions::run(&workspace, options)).map(|()| true)
+        }
         Command::Services(request) => {
             Workspace::find().and_then(|workspace| services::run(&workspace, request))
         }
@@ -105,6 +119,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
         "help" | "--help" | "-h" => Command::Help,
         "test" => Command::Test(TestOptions::default()),
         "lint" => Command::Lint(LintOptions::default()),
+        "instructions" => Command::Instructions(InstructionsOptions::default()),
         _ => return Err(format!("unknown command `{name}`")),
     };
     for flag in arguments {
@@ -113,6 +128,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
             (Command::Test(options), "--quick") => options.quick = true,
             (Command::Test(options), "--allow-missing") => options.allow_missing = true,
             (Command::Lint(options), "--no-install") => options.no_install = true,
+            (Command::Instructions(options), "--record") => options.record = true,
+            (Command::Instructions(options), "--allow-missing") => options.allow_missing = true,
             _ => return Err(format!("`{name}` does not know `{flag}`")),
         }
     }
@@ -142,6 +159,8 @@ mod tests {
         assert!(!options.quick && options.allow_missing);
         let Ok(Command::Lint(options)) = parse_words("lint --no-install") else { panic!() };
         assert!(options.no_install);
+        let Ok(Command::Instructions(options)) = parse_words("instructions --record") else { panic!() };
+        assert!(options.record && !options.allow_missing);
     }
 
     #[test]

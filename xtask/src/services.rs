@@ -21,7 +21,7 @@ use std::path::Path;
 use home::Home;
 use instance::Instance;
 use postgres::Postgres;
-use programs::Programs;
+pub(crate) use programs::Programs;
 use redis::Redis;
 use service::Service;
 pub(crate) use test_run::TestRun;

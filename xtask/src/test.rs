@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::conformance;
+use crate::instructions::{self, InstructionsOptions};
 use crate::services::{self, TestRun};
 use crate::steps::{self, Steps};
 use crate::test_counts::TestCounts;
@@ -29,7 +30,7 @@ pub(crate) struct TestOptions {
 
 /// Runs all steps; `Ok(false)` if one of them failed.
 pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, String> {
-    let examples = workspace.standalone_examples()?;
+    let others = workspace.standalone_workspaces()?;
     let summaries = fresh_directory(workspace.target_directory.join("conformance-summary"))?;
     let mut steps = Steps::default();
     let mut test_run = TestRun::default();
@@ -59,13 +60,14 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
     }
     if !options.quick {
         run_tests(&mut steps, "doc tests", &["--doc"]);
-        for example in examples {
-            let mut command = workspace.cargo_in(&example, ["test", "--locked", "--no-fail-fast"]);
+        for other in others {
+            let mut command = workspace.cargo_in(&other, ["test", "--locked", "--no-fail-fast"]);
             // A row of the table is a driver of this project.
             command.env_remove("CONFORMANCE_SUMMARY_DIR");
-            steps
-                .run(&format!("tests of {}", example.display()), || run_and_count(&mut command, &mut counts));
+            steps.run(&format!("tests of {}", other.display()), || run_and_count(&mut command, &mut counts));
         }
+        let instructions = InstructionsOptions { allow_missing: options.allow_missing, record: false };
+        steps.run("instructions", || instructions::run(workspace, instructions));
     }
 
     let table = conformance::read(&summaries, conformance::EXPECTED_ROWS);
@@ -89,7 +91,7 @@ fn report(steps: &Steps, table: &conformance::Table, counts: &TestCounts, option
     }
     if options.quick {
         println!(
-            "left out by --quick: doc tests, examples that are workspaces of their own, the slow cases of the conformance suite"
+            "left out by --quick: doc tests, workspaces of their own, instructions, the slow cases of the conformance suite"
         );
     }
     if counts.are_complete() {

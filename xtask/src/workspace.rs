@@ -49,10 +49,10 @@ impl Workspace {
         command
     }
 
-    /// The directories of examples that are workspaces of their own, as a stranger's would be: those with a
-    /// lock file. Relative to the root.
-    pub(crate) fn standalone_examples(&self) -> Result<Vec<PathBuf>, String> {
-        let locks = sources::tracked_files(&self.root, &["examples/*/Cargo.lock"])?;
+    /// The directories of workspaces of their own, those with a lock file: an example as a stranger would write
+    /// it, or tests that need a build with other features. Relative to the root.
+    pub(crate) fn standalone_workspaces(&self) -> Result<Vec<PathBuf>, String> {
+        let locks = sources::tracked_files(&self.root, &["*/Cargo.lock"])?;
         Ok(locks.iter().filter_map(|lock| lock.parent()).map(Path::to_owned).collect())
     }
 

@@ -1,10 +1,12 @@
 //! Lists that break one rule each.
 
+use std::time::Duration;
+
 use session_core::{
     Cursor, Error, ErrorKind, Listing, Principal, Record, Result, SessionBackend as _, SessionId, Timestamp,
 };
 
-use super::store::Store;
+use super::store::{Store, pause};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -25,6 +27,11 @@ pub(super) enum Fault {
     IgnoresLimit,
     NeedsTheCursorsSession,
     TakesForeignCursor,
+    ForgetsTheUntouched,
+    CrossesNamespaces,
+    FailsOnTheVanished,
+    Limit0IsOne,
+    Limit0NeverEnds,
     IsUnsupported,
 }
 
@@ -58,6 +65,15 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
         "list goes on from a cursor though its session is gone",
     ),
     (Fault::TakesForeignCursor, "list_takes_foreign_cursor", "a foreign cursor is `Config`"),
+    (
+        Fault::ForgetsTheUntouched,
+        "list_forgets_the_untouched",
+        "list contains every live session, however long nobody has touched it",
+    ),
+    (Fault::CrossesNamespaces, "list_crosses_namespaces", "list never shows another namespace's sessions"),
+    (Fault::FailsOnTheVanished, "list_fails_on_the_vanished", "a session that goes meanwhile is no error"),
+    (Fault::Limit0IsOne, "list_limit_0_is_one", "list with a limit of 0 is an empty page"),
+    (Fault::Limit0NeverEnds, "list_limit_0_never_ends", "list with a limit of 0 has no `next`"),
     (Fault::IsUnsupported, "list_is_unsupported", "a verb that the driver promises is not `Unsupported`"),
 ];
 
@@ -88,6 +104,27 @@ pub(super) async fn list(
         sessions.extend(store.all_deleted());
         sessions.sort_by_key(|(id, _)| *id);
     }
+    if matches!(fault, Fault::CrossesNamespaces) {
+        for other in store.others() {
+            sessions.extend(other.memory.list(None, None, usize::MAX, now).await?.sessions);
+        }
+        sessions.sort_by_key(|(id, _)| *id);
+        sessions.dedup_by_key(|(id, _)| *id);
+    }
+    if matches!(fault, Fault::ForgetsTheUntouched) {
+        let forgotten = Duration::from_secs(20 * 3600);
+        sessions.retain(|(_, record)| now.saturating_duration_since(record.touched_at) < forgotten);
+    }
+    if matches!(fault, Fault::FailsOnTheVanished) {
+        for _ in 0..20 {
+            pause().await;
+        }
+        for (id, _) in &sessions {
+            if store.load(*id, now).await?.is_none() {
+                return Err(Error::describe(ErrorKind::Internal, "no row"));
+            }
+        }
+    }
     sessions.retain(|(id, record)| {
         let behind = start.is_none_or(|start| match fault {
             Fault::RepeatsAtTheBorder => *id >= start,
@@ -99,6 +136,7 @@ pub(super) async fn list(
 }
 
 fn page(fault: Fault, store: &Store, mut sessions: Vec<(SessionId, Record)>, limit: usize) -> Listing {
+    let limit = if matches!(fault, Fault::Limit0IsOne) { limit.max(1) } else { limit };
     let more = sessions.len() > limit;
     if !matches!(fault, Fault::IgnoresLimit) {
         sessions.truncate(limit);
@@ -108,6 +146,7 @@ fn page(fault: Fault, store: &Store, mut sessions: Vec<(SessionId, Record)>, lim
         Fault::EndsEarly => None,
         Fault::NeverEnds => last.or_else(|| Some(Cursor::after(SessionId::from_bytes([0xff; 16])))),
         Fault::IgnoresLimit => None,
+        Fault::Limit0NeverEnds if limit == 0 => Some(Cursor::after(SessionId::from_bytes([0; 16]))),
         _ => last.filter(|_| more),
     };
     match fault {

@@ -1,6 +1,7 @@
 //! Purges that break one rule each.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use session_core::{
     DeleteOutcome, Error, ErrorKind, Purged, Record, Result, SessionBackend as _, SessionId, Timestamp,
@@ -21,6 +22,8 @@ pub(super) enum Fault {
     CountsNothing,
     CountsWhatOthersRemoved,
     SelectsThenRemoves,
+    Limit0IsNone,
+    LocksEverybodyOut,
     IsUnsupported,
 }
 
@@ -48,6 +51,8 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
         "purge_selects_then_removes",
         "purge_expired carries its predicate into the deletion",
     ),
+    (Fault::Limit0IsNone, "purge_limit_0_is_none", "a purge with a limit of 0 removes nothing"),
+    (Fault::LocksEverybodyOut, "purge_locks_everybody_out", "a purge keeps no writer from its work"),
     (Fault::IsUnsupported, "purge_is_unsupported", "a verb that the driver promises is not `Unsupported`"),
 ];
 
@@ -86,6 +91,18 @@ pub(super) async fn purge_expired(
             Ok(Purged::new(selected.len() as u64, more))
         }
         Fault::SelectsThenRemoves => remove(store, now, limit, |_| true).await,
+        Fault::Limit0IsNone => memory.purge_expired(now, if limit == 0 { usize::MAX } else { limit }).await,
+        Fault::LocksEverybodyOut => {
+            store.is_locked.store(true, Ordering::SeqCst);
+            let purged = memory.purge_expired(now, limit).await;
+            // Until somebody has come, if anybody comes.
+            let start = Instant::now();
+            while store.is_locked.load(Ordering::SeqCst) && start.elapsed() < Duration::from_millis(50) {
+                pause().await;
+            }
+            store.is_locked.store(false, Ordering::SeqCst);
+            purged
+        }
         Fault::IsUnsupported => Err(Error::from(ErrorKind::Unsupported)),
     }
 }

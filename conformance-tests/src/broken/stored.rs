@@ -3,17 +3,23 @@
 use bytes::Bytes;
 use session_core::{Principal, Record, Revision, Timestamp};
 
+use super::store::LIMIT;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     PrincipalLost,
     PrincipalFolded,
     PrincipalCut,
+    PrincipalUnescaped,
+    PrincipalPercentDecoded,
     EmptyPrincipalIsNobody,
     DataCutAtNul,
     DataTrimmed,
     DataAsText,
     DataCutAt64KiB,
+    DataCutAtTheLimit,
     MetaCutAtNul,
+    MetaCutAt1KiB,
     EmptyMetaIsNull,
     SecondsDown,
     SecondsUp,
@@ -26,6 +32,12 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::PrincipalLost, "stored_principal_lost", "the principal is stored as given"),
     (Fault::PrincipalFolded, "stored_principal_folded", "the principal is stored byte by byte"),
     (Fault::PrincipalCut, "stored_principal_cut", "a principal may have 255 bytes"),
+    (Fault::PrincipalUnescaped, "stored_principal_unescaped", "a backslash in a principal is a backslash"),
+    (
+        Fault::PrincipalPercentDecoded,
+        "stored_principal_percent_decoded",
+        "a percent sign in a principal is a percent sign",
+    ),
     (
         Fault::EmptyPrincipalIsNobody,
         "stored_empty_principal_is_nobody",
@@ -35,6 +47,12 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::DataTrimmed, "stored_data_trimmed", "data holds any bytes, spaces at the end included"),
     (Fault::DataAsText, "stored_data_as_text", "data holds any bytes, UTF-8 or not"),
     (Fault::DataCutAt64KiB, "stored_data_cut_at_64_kib", "data up to 1 MiB comes back whole"),
+    (
+        Fault::DataCutAtTheLimit,
+        "stored_data_cut_at_the_limit",
+        "data over the limit is `TooLarge`, never cut off",
+    ),
+    (Fault::MetaCutAt1KiB, "stored_meta_cut_at_1_kib", "meta up to 64 KiB comes back whole"),
     (Fault::MetaCutAtNul, "stored_meta_cut_at_nul", "meta holds any bytes, NUL included"),
     (Fault::EmptyMetaIsNull, "stored_empty_meta_is_null", "empty meta is stored as such"),
     (Fault::SecondsDown, "stored_seconds_down", "times are kept to the millisecond: no life ends early"),
@@ -57,6 +75,10 @@ pub(super) fn stored(fault: Fault, mut record: Record) -> Record {
         Fault::PrincipalCut => {
             record.principal = rename(&record, |name| name.chars().take(64).collect());
         }
+        Fault::PrincipalUnescaped => record.principal = rename(&record, |name| name.replace('\\', "")),
+        Fault::PrincipalPercentDecoded => {
+            record.principal = rename(&record, |name| name.replace("%00", "\0").replace("%2e", "."));
+        }
         Fault::EmptyPrincipalIsNobody => {
             record.principal = record.principal.filter(|p| !p.as_str().is_empty())
         }
@@ -64,6 +86,8 @@ pub(super) fn stored(fault: Fault, mut record: Record) -> Record {
         Fault::DataTrimmed => record.data = Bytes::copy_from_slice(record.data.trim_ascii_end()),
         Fault::DataAsText => record.data = String::from_utf8_lossy(&record.data).into_owned().into(),
         Fault::DataCutAt64KiB => record.data.truncate(0xffff),
+        Fault::DataCutAtTheLimit => record.data.truncate(LIMIT),
+        Fault::MetaCutAt1KiB => record.meta.truncate(1 << 10),
         Fault::MetaCutAtNul => record.meta = until_nul(&record.meta),
         Fault::EmptyMetaIsNull if record.meta.is_empty() => record.meta = Bytes::from_static(b"null"),
         Fault::EmptyMetaIsNull => {}

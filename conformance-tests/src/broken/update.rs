@@ -22,6 +22,7 @@ pub(super) enum Fault {
     DiffersConflictsButStores,
     DiffersReturnsItsOwn,
     DiffersReturnsSnapshot,
+    DiffersReadsLater,
     DiffersIsGone,
     ComparesSequence,
     ComparesRandomPart,
@@ -39,6 +40,7 @@ pub(super) enum Fault {
     AbsentSaysUpdated,
     AbsentIsError,
     DeletedRevived,
+    TooLargeRemoves,
 }
 
 pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
@@ -69,6 +71,11 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
         Fault::DiffersReturnsSnapshot,
         "update_differs_returns_snapshot",
         "`Conflict` is never a stale snapshot",
+    ),
+    (
+        Fault::DiffersReadsLater,
+        "update_differs_reads_later",
+        "`Conflict` carries another revision than the expected one",
     ),
     (
         Fault::DiffersIsGone,
@@ -111,6 +118,7 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::AbsentSaysUpdated, "update_absent_says_updated", "update of an absent id is `Gone`"),
     (Fault::AbsentIsError, "update_absent_is_error", "update of an absent id is `Gone`, not an error"),
     (Fault::DeletedRevived, "update_deleted_revived", "update of a deleted session is `Gone`"),
+    (Fault::TooLargeRemoves, "update_too_large_removes", "an update that is `TooLarge` leaves the record"),
 ];
 
 pub(super) async fn update(
@@ -220,6 +228,12 @@ async fn of_different(
         }
         Fault::DiffersReturnsItsOwn => Ok(UpdateOutcome::Conflict(record)),
         Fault::DiffersReturnsSnapshot => Ok(UpdateOutcome::Conflict(store.previous(id).unwrap_or(current))),
+        Fault::DiffersReadsLater => {
+            for _ in 0..20 {
+                pause().await;
+            }
+            Ok(store.load(id, now).await?.map_or(UpdateOutcome::Gone, UpdateOutcome::Conflict))
+        }
         Fault::DiffersIsGone => Ok(UpdateOutcome::Gone),
         _ => store.update(id, expected, record, now).await,
     }

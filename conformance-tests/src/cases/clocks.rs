@@ -1,12 +1,14 @@
 //! Group F: the caller's `now` decides, whatever any other clock shows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use session_core::Timestamp;
+use session_core::{Janitor, ManualClock, SessionId, SessionManagerBuilder, Timestamp};
+use tokio::time::timeout;
 
 use crate::case::{Case, case};
-use crate::check::{self, CaseResult};
-use crate::context::{Context, HOUR};
+use crate::check::{self, CaseResult, Failure};
+use crate::context::{Context, DAY, HOUR, MINUTE};
+use crate::site::{Site, id};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -20,6 +22,18 @@ pub(super) const CASES: &[Case] = &[
         "the driver never asks the store what time it is: any epoch will do",
     ),
     case!("clocks", clock_jumps_back_no_panic, "a clock that jumps back finds what was not purged meanwhile"),
+    case!(
+        "clocks",
+        server_ttl_never_earlier_within_slack,
+        "a store's own expiry is relative to the caller's `now`, and never earlier than the end and the slack",
+        OwnExpiry,
+    ),
+    case!(
+        "clocks",
+        fast_janitor_deletes_nothing_live,
+        "a janitor whose clock is ahead by its margin removes what is dead, and nobody's live session",
+        Removal,
+    ),
 ];
 
 async fn reader_30s_ahead_or_behind(ctx: Context) -> CaseResult {
@@ -71,4 +85,88 @@ async fn clock_jumps_back_no_panic(ctx: Context) -> CaseResult {
         record = next;
     }
     ctx.expect(id, &record, "the record by the right clock").await
+}
+
+async fn server_ttl_never_earlier_within_slack(ctx: Context) -> CaseResult {
+    let backend = ctx.backend();
+    for year in [0, 31, 130, 8000] {
+        let now = Timestamp::MIN.saturating_add(Duration::from_secs(year * 365 * 24 * 3600));
+        ctx.clock().set(now);
+        let mut record = ctx.record_of("alice")?;
+        record.deadline = now.saturating_add(30 * DAY);
+        let start = Instant::now();
+        let id = ctx.create(&record).await?;
+        is_kept(&ctx, id, start, HOUR, "after a create").await?;
+
+        ctx.clock().set(now.saturating_add(HOUR / 2));
+        let mut next = ctx.successor(&record);
+        next.expires_at = now.saturating_add(10 * HOUR);
+        let start = Instant::now();
+        check::updated(backend.update(id, record.revision, next, ctx.now()).await?)?;
+        is_kept(&ctx, id, start, 10 * HOUR - HOUR / 2, "after an update").await?;
+
+        let start = Instant::now();
+        check::equal(backend.touch(id, now.saturating_add(2 * DAY), ctx.now()).await?, true, "touch")?;
+        is_kept(&ctx, id, start, 2 * DAY - HOUR / 2, "after a touch").await?;
+        // It goes on counting from before: nothing has moved.
+        check::equal(backend.touch(id, ctx.now(), ctx.now()).await?, true, "touch that would shorten")?;
+        is_kept(&ctx, id, start, 2 * DAY - HOUR / 2, "after a touch that would shorten it").await?;
+        let start = Instant::now();
+        check::equal(backend.touch(id, Timestamp::MAX, ctx.now()).await?, true, "touch beyond the deadline")?;
+        is_kept(&ctx, id, start, 30 * DAY - HOUR / 2, "after a touch beyond the deadline").await?;
+
+        let mut dead = ctx.record();
+        dead.expires_at = ctx.now();
+        let start = Instant::now();
+        let id = ctx.create(&dead).await?;
+        is_kept(&ctx, id, start, Duration::ZERO, "after a create of what is dead").await?;
+    }
+    Ok(())
+}
+
+/// Fails unless the store keeps a record for `life` and its slack, counted from `start`, and not for ever.
+async fn is_kept(ctx: &Context, id: SessionId, start: Instant, life: Duration, what: &str) -> CaseResult {
+    let slack = ctx.harness().promises().expiry_slack.unwrap_or_default();
+    let left = ctx.harness().time_to_live(&ctx.namespace(), id).await?;
+    let left = left.ok_or_else(|| Failure::new("the harness does not tell how long a record is kept"))?;
+    // What has passed since is gone from what is left, and stores count in whole milliseconds.
+    let whole = left.saturating_add(start.elapsed()).saturating_add(Duration::from_millis(1));
+    let due = life + slack;
+    check::ensure(whole >= due, format!("{what}: kept for {whole:?}, due {due:?}"))?;
+    check::ensure(left <= due + DAY, format!("{what}: kept for {left:?}, due {due:?}"))
+}
+
+async fn fast_janitor_deletes_nothing_live(ctx: Context) -> CaseResult {
+    const IDLE: Duration = Duration::from_secs(20 * 60);
+    const STEP: Duration = Duration::from_secs(5 * 60);
+    type Configure = fn(SessionManagerBuilder) -> SessionManagerBuilder;
+    let margins: [(Duration, Configure); 2] =
+        [(HOUR, |builder| builder), (10 * MINUTE, |builder| builder.max_clock_skew(10 * MINUTE))];
+    for (margin, configure) in margins {
+        let fast_clock = ManualClock::new(ctx.now().saturating_add(margin));
+        let right = Site::with(&ctx, |builder| builder.idle_timeout(IDLE))?;
+        let fast =
+            Site::with(&ctx, |builder| configure(builder.idle_timeout(IDLE).clock(fast_clock.clone())))?;
+        let janitor = Janitor::new().with_pause(Duration::ZERO);
+        let (used, left) = (right.visit().await?, right.member("alice").await?);
+        let mut removed = 0;
+        for step in 1..=8 {
+            ctx.clock().advance(STEP);
+            fast_clock.set(ctx.now().saturating_add(margin));
+            let sweep = timeout(MINUTE / 12, janitor.run_once(&fast.manager)).await;
+            removed += sweep.map_err(|_| Failure::new("the janitor's round does not end"))??.expired;
+            let what = format!("{step} steps on, by a janitor {margin:?} ahead");
+            let found = ctx.backend().load(id(&left)?, ctx.now()).await?;
+            check::equal(found.is_some(), step * STEP < IDLE, &format!("the unused session, {what}"))?;
+            let found = ctx.backend().load(id(&used)?, ctx.now()).await?;
+            check::equal(found.is_some(), true, &format!("the session in use, {what}"))?;
+            if step % 3 == 0 {
+                right.count(&used).await?;
+            }
+        }
+        check::equal(removed, 1, "sessions removed")?;
+        right.count(&used).await?;
+        check::deleted(ctx.backend().delete(id(&used)?, None, ctx.now()).await?)?;
+    }
+    Ok(())
 }

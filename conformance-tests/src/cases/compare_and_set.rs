@@ -1,12 +1,12 @@
 //! Group C: a write happens only to the revision that the writer has seen.
 
 use rand::RngExt as _;
-use session_core::{Record, Revision, SessionId, UpdateOutcome};
+use session_core::{DeleteOutcome, Record, Revision, SessionId, UpdateOutcome};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult, Failure};
 use crate::context::{Context, MINUTE};
-use crate::race::{race, race_two, racer};
+use crate::race::{hesitate, race, race_two, racer};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -40,6 +40,11 @@ pub(super) const CASES: &[Case] = &[
         "a revision of an earlier life of an id never matches",
     ),
     case!("compare_and_set", counter_race_loses_nothing, "concurrent read-and-update loops lose no update"),
+    case!(
+        "compare_and_set",
+        conflict_never_carries_expected,
+        "a conflict carries another revision than the expected one, whoever writes meanwhile",
+    ),
 ];
 
 async fn matching_revision_stores(ctx: Context) -> CaseResult {
@@ -201,6 +206,58 @@ async fn counter_race_loses_nothing(ctx: Context) -> CaseResult {
     let last = ctx.backend().load(id, ctx.now()).await?;
     let last = last.ok_or_else(|| Failure::new("the counter is missing"))?;
     check::equal(count(&last)?, WRITERS * each, "the counter at the end")
+}
+
+async fn conflict_never_carries_expected(ctx: Context) -> CaseResult {
+    let mut current = ctx.record();
+    let id = ctx.create(&current).await?;
+    for round in 0..ctx.rounds(400) {
+        let (second, third) = (ctx.successor(&current), ctx.record());
+        let (writer, late) = (ctx.clone(), ctx.clone());
+        let (first_revision, expected) = (current.revision, second.revision);
+        let (stored, wanted) = (second.clone(), third.clone());
+        // Expects what the writer is about to store: it comes too early, or just in time.
+        let (outcome, conflict) = race_two(
+            async move {
+                hesitate(round / 2 % 4).await;
+                Ok(writer.backend().update(id, first_revision, stored, writer.now()).await?)
+            },
+            async move {
+                let backend = late.backend();
+                if round % 2 == 0 {
+                    return Ok(match backend.update(id, expected, wanted, late.now()).await? {
+                        UpdateOutcome::Conflict(found) => Some(found),
+                        UpdateOutcome::Updated => None,
+                        UpdateOutcome::Gone => return Err(Failure::new("update of a live session is Gone")),
+                    });
+                }
+                Ok(match backend.delete(id, Some(expected), late.now()).await? {
+                    DeleteOutcome::Conflict(found) => Some(found),
+                    DeleteOutcome::Deleted => None,
+                    DeleteOutcome::Absent => return Err(Failure::new("delete of a live session is Absent")),
+                })
+            },
+        )
+        .await?;
+        check::updated(outcome)?;
+        match conflict {
+            Some(found) => {
+                check::same(&found, &current, "the conflict of who came before the revision it expects")?;
+                ctx.expect(id, &second, "the record after a conflict").await?;
+                current = second;
+            }
+            None if round % 2 == 0 => {
+                ctx.expect(id, &third, "the record of who came just in time").await?;
+                current = third;
+            }
+            None => {
+                ctx.expect_none(id, "the session that was deleted just in time").await?;
+                check::created(ctx.backend().create(id, second.clone(), ctx.now()).await?)?;
+                current = second;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn increment(ctx: &Context, id: SessionId) -> CaseResult {

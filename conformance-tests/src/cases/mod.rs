@@ -4,6 +4,7 @@ mod clocks;
 mod compare_and_set;
 mod crud;
 mod expiry;
+mod hostile;
 mod lifecycle;
 mod list;
 mod payload;
@@ -11,6 +12,8 @@ mod principal;
 mod purge;
 mod resurrection;
 mod sessions;
+mod slow;
+mod unreadable;
 
 use crate::case::Case;
 
@@ -32,6 +35,12 @@ pub(crate) fn backend() -> Vec<Case> {
         payload::CASES,
         list::CASES,
         lifecycle::CASES,
+        hostile::CASES,
+        unreadable::CASES,
+        slow::CASES,
     ]
     .concat()
 }
+
+/// The one group that lets real time pass.
+pub(crate) const SLOW: &str = "slow";

@@ -2,14 +2,17 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
-use session_core::{Principal, Record, SessionBackend, SessionId};
+use session_core::{Principal, Record, SessionBackend, SessionId, Timestamp};
 
 use super::list::{expect_list, list_all};
 use super::purge::purge_all;
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
-use crate::context::{Context, HOUR, MINUTE};
+use crate::context::{Context, DAY, HOUR, MINUTE};
+use crate::race::{hesitate, race, racer};
+use crate::scan::{holds, is_named};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -44,6 +47,24 @@ pub(super) const CASES: &[Case] = &[
         Purge,
     ),
     case!("principal", pages_1000, "list goes through any number of sessions page by page, each once", List),
+    case!(
+        "principal",
+        index_kept_while_create_in_flight,
+        "a list or a delete while a create or an update is under way takes its session off no list",
+        List,
+    ),
+    case!(
+        "principal",
+        index_survives_touch_past_old_expiry,
+        "a session that lives by its touches stays on the list of its principal, however old it gets",
+        List,
+    ),
+    case!(
+        "principal",
+        delete_leaves_no_index_rows,
+        "a deleted session leaves nothing in the store, neither of its id nor of its principal",
+        Scan,
+    ),
 ];
 
 async fn lists_every_live_session_of_it(ctx: Context) -> CaseResult {
@@ -195,6 +216,121 @@ async fn pages_1000(ctx: Context) -> CaseResult {
     }
     let all = list_all(&ctx, None, 64).await?.len();
     check::equal(all, sessions + sessions / 10, "the list of all, by pages of 64")
+}
+
+async fn index_kept_while_create_in_flight(ctx: Context) -> CaseResult {
+    for round in 0..ctx.rounds(150) {
+        let before = ctx.record_of("alice")?;
+        let before = (ctx.create(&before).await?, before);
+        let nobody = ctx.record();
+        let (created, updated) = (ctx.id(), ctx.create(&nobody).await?);
+        let (of_alice, signed_in) = (ctx.record_of("alice")?, ctx.successor(&nobody));
+        let signed_in = signed_in.with_principal(of_alice.principal.clone());
+        let (creator, updater, lister, deleter) = (ctx.clone(), ctx.clone(), ctx.clone(), ctx.clone());
+        let (new, next) = (of_alice.clone(), signed_in.clone());
+        let mut racers = vec![
+            racer(async move {
+                hesitate(round % 4).await;
+                check::created(creator.backend().create(created, new, creator.now()).await?)
+            }),
+            racer(async move {
+                hesitate(round / 2 % 4).await;
+                let outcome = updater.backend().update(updated, nobody.revision, next, updater.now()).await?;
+                check::updated(outcome)
+            }),
+            racer(async move {
+                for _ in 0..3 {
+                    list_all(&lister, Some("alice"), 2).await?;
+                }
+                Ok(())
+            }),
+        ];
+        if round % 2 == 0 {
+            let id = before.0;
+            racers.push(racer(async move {
+                check::deleted(deleter.backend().delete(id, None, deleter.now()).await?)
+            }));
+        }
+        race(racers).await?;
+        let mut expected = vec![(created, of_alice), (updated, signed_in)];
+        if round % 2 == 1 {
+            expected.push(before);
+        }
+        expect_list(&ctx, Some("alice"), &expected, "the list after all of it").await?;
+        for (id, _) in expected {
+            check::deleted(ctx.backend().delete(id, None, ctx.now()).await?)?;
+        }
+    }
+    Ok(())
+}
+
+async fn index_survives_touch_past_old_expiry(ctx: Context) -> CaseResult {
+    let (backend, instant) = (ctx.backend(), Duration::from_millis(1));
+    let mut sessions = Vec::new();
+    for named_later in [false, true] {
+        let mut record = ctx.record_of("alice")?;
+        record.deadline = ctx.now().saturating_add(30 * DAY);
+        let mut first = record.clone();
+        first.principal = first.principal.filter(|_| !named_later);
+        let id = ctx.create(&first).await?;
+        record.revision = first.revision.next(1);
+        check::updated(backend.update(id, first.revision, record.clone(), ctx.now()).await?)?;
+        sessions.push((id, record));
+    }
+    let touch = async |sessions: &mut Vec<Session>, until: Timestamp| -> CaseResult {
+        for (id, record) in sessions {
+            check::equal(backend.touch(*id, until, ctx.now()).await?, true, "touch of a live session")?;
+            record.touch(until, ctx.now());
+        }
+        Ok(())
+    };
+    // Touched in its last millisecond, again and again.
+    for _ in 0..4 {
+        let old = sessions[0].1.expires_at;
+        ctx.clock().set(old.saturating_sub(instant));
+        touch(&mut sessions, ctx.now().saturating_add(HOUR)).await?;
+        ctx.clock().set(old.saturating_add(MINUTE));
+        expect_list(&ctx, Some("alice"), &sessions, "the list past an expiry that was moved").await?;
+    }
+    // Touched once more, up to the deadline, and then left alone.
+    let deadline = sessions[0].1.deadline;
+    touch(&mut sessions, deadline).await?;
+    let touched = ctx.now();
+    for hours in [1, 11, 12, 13, 19, 20, 21, 24, 25, 48, 7 * 24, 14 * 24, 29 * 24] {
+        ctx.clock().set(touched.saturating_add(hours * HOUR + instant));
+        let what = format!("the list {hours} hours after the last touch");
+        expect_list(&ctx, Some("alice"), &sessions, &what).await?;
+        expect_list(&ctx, None, &sessions, &what).await?;
+    }
+    ctx.clock().set(deadline.saturating_sub(instant));
+    expect_list(&ctx, Some("alice"), &sessions, "the list before the deadline").await?;
+    ctx.clock().set(deadline);
+    expect_list(&ctx, Some("alice"), &[], "the list at the deadline").await
+}
+
+async fn delete_leaves_no_index_rows(ctx: Context) -> CaseResult {
+    const NAME: &str = "a principal that is nowhere else";
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        let record = ctx.record_of(NAME)?;
+        let id = ctx.create(&record).await?;
+        let next = ctx.successor(&record);
+        check::updated(ctx.backend().update(id, record.revision, next.clone(), ctx.now()).await?)?;
+        let touched = ctx.backend().touch(id, next.deadline, ctx.now()).await?;
+        check::equal(touched, true, "touch of a live session")?;
+        ids.push((id, (number % 2 == 0).then_some(next.revision)));
+    }
+    for (id, _) in &ids {
+        check::ensure(holds(&ctx.scan().await?, id.as_bytes()), "the harness does not show an id")?;
+    }
+    for (id, expected) in &ids {
+        check::deleted(ctx.backend().delete(*id, *expected, ctx.now()).await?)?;
+    }
+    let pieces = ctx.scan().await?;
+    for (id, _) in &ids {
+        check::ensure(!is_named(&pieces, *id), format!("{id} is still in the store"))?;
+    }
+    check::ensure(!holds(&pieces, NAME.as_bytes()), "the principal is still in the store")
 }
 
 type Session = (SessionId, Record);

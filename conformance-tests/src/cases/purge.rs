@@ -1,13 +1,17 @@
 //! Group G: a purge removes the dead, all of them in the end, and nobody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use session_core::{Record, SessionId, Timestamp};
+use session_core::{Purged, Record, SessionId, Timestamp};
+use tokio::time::timeout;
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult, Failure};
-use crate::context::{Context, HOUR};
+use crate::context::{Context, DAY, HOUR, MINUTE};
 use crate::race::{hesitate, race, race_two, racer};
+use crate::scan::{holds, is_named};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -34,6 +38,20 @@ pub(super) const CASES: &[Case] = &[
         "purge_expired carries its predicate into the deletion: what was touched meanwhile stays",
         Purge,
     ),
+    case!(
+        "purge",
+        limit_0_removes_nothing,
+        "purge_expired with a limit of 0 removes nothing, and ends",
+        Purge
+    ),
+    case!(
+        "purge",
+        leaves_no_index_rows,
+        "a purged session leaves nothing in the store, neither of its id nor of its principal",
+        Removal,
+        Scan,
+    ),
+    case!("purge", writers_progress_during_purge, "a purge of many keeps no writer from its work", Removal,),
 ];
 
 async fn removes_only_expired(ctx: Context) -> CaseResult {
@@ -133,6 +151,111 @@ async fn touched_after_selection_survives(ctx: Context) -> CaseResult {
     }
     Ok(())
 }
+
+async fn limit_0_removes_nothing(ctx: Context) -> CaseResult {
+    let (now, mut dead) = (ctx.now(), Vec::new());
+    let none = async || -> CaseResult {
+        let purged = timeout(PATIENCE, ctx.backend().purge_expired(now, 0)).await;
+        let purged = purged.map_err(|_| Failure::new("a purge with a limit of 0 does not end"))??;
+        check::equal(purged, Purged::default(), "a purge of none")
+    };
+    none().await?;
+    for _ in 0..3 {
+        dead.push(session(&ctx, now, true).await?);
+    }
+    none().await?;
+    for (id, record) in &dead {
+        let found = ctx.backend().load(*id, Timestamp::MIN).await?;
+        check::found(found, record, "a dead session after a purge of none, to a clock that is behind")?;
+    }
+    Ok(())
+}
+
+async fn leaves_no_index_rows(ctx: Context) -> CaseResult {
+    const NAMES: [&str; 2] = ["a principal that is nowhere else", "another one of the kind"];
+    let backend = ctx.backend();
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let record = ctx.record_of(NAMES[0])?;
+        let id = ctx.create(&record).await?;
+        match number % 3 {
+            0 => {}
+            1 => {
+                let next = ctx.successor(&record).with_principal(ctx.record_of(NAMES[1])?.principal);
+                check::updated(backend.update(id, record.revision, next, ctx.now()).await?)?;
+            }
+            _ => {
+                let touched = backend.touch(id, record.deadline, ctx.now()).await?;
+                check::equal(touched, true, "touch of a live session")?;
+            }
+        }
+        ids.push(id);
+    }
+    let pieces = ctx.scan().await?;
+    for id in &ids {
+        check::ensure(holds(&pieces, id.as_bytes()), "the harness does not show an id")?;
+    }
+    ctx.clock().advance(DAY);
+    check::equal(purge_all(&ctx, ctx.now(), 4, 10).await?, 6, "how many were removed")?;
+    let pieces = ctx.scan().await?;
+    for id in ids {
+        check::ensure(!is_named(&pieces, id), format!("{id} is still in the store"))?;
+    }
+    for name in NAMES {
+        check::ensure(!holds(&pieces, name.as_bytes()), format!("{name:?} is still in the store"))?;
+    }
+    Ok(())
+}
+
+async fn writers_progress_during_purge(ctx: Context) -> CaseResult {
+    const WRITERS: usize = 3;
+    let (now, dead) = (ctx.now(), ctx.sessions(1200));
+    for _ in 0..dead {
+        session(&ctx, now, false).await?;
+    }
+    let purging = Arc::new(AtomicBool::new(true));
+    let purger = {
+        let (ctx, purging) = (ctx.clone(), purging.clone());
+        racer(async move {
+            let purged = timeout(MINUTE, ctx.backend().purge_expired(now, usize::MAX)).await;
+            purging.store(false, Ordering::SeqCst);
+            let purged = purged.map_err(|_| Failure::new("a purge beside writers does not end"))??;
+            check::equal(purged.removed, dead as u64, "how many were removed")
+        })
+    };
+    let writer = |_| {
+        let (ctx, purging) = (ctx.clone(), purging.clone());
+        racer(async move {
+            let record = ctx.record_of("alice")?;
+            let mut round = 0;
+            while round < 3 || purging.load(Ordering::SeqCst) {
+                round += 1;
+                let life = timeout(PATIENCE, lives_a_life(&ctx, &record)).await;
+                life.map_err(|_| Failure::new(format!("a writer waited for {PATIENCE:?}")))??;
+                // A driver that never waits would keep the purge itself off its worker.
+                hesitate(1).await;
+            }
+            Ok(())
+        })
+    };
+    race((0..WRITERS).map(writer).chain([purger]).collect()).await?;
+    Ok(())
+}
+
+/// A session from its create to its delete.
+async fn lives_a_life(ctx: &Context, record: &Record) -> CaseResult {
+    let backend = ctx.backend();
+    let id = ctx.create(record).await?;
+    let mut next = ctx.successor(record);
+    check::updated(backend.update(id, record.revision, next.clone(), ctx.now()).await?)?;
+    check::equal(backend.touch(id, next.deadline, ctx.now()).await?, true, "touch during a purge")?;
+    next.touch(next.deadline, ctx.now());
+    ctx.expect(id, &next, "a session during a purge").await?;
+    check::deleted(backend.delete(id, None, ctx.now()).await?)
+}
+
+/// How long a verb may take where it must not wait for another one's end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A session that is dead from `expires_at` on, whatever the case's clock shows.
 async fn session(ctx: &Context, expires_at: Timestamp, anonymous: bool) -> CaseResult<(SessionId, Record)> {

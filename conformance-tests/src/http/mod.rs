@@ -5,6 +5,7 @@
 //! fail. The runnable servers of session-kit show adapters of about eighty lines.
 
 mod application;
+mod broken;
 mod cases;
 mod client;
 mod context;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 pub use self::application::{Application, Body, ByteStream, Reply, Scope};
+pub use self::broken::{BrokenIntegration, run_broken};
 use crate::harness::Promises;
 use crate::run::{Suite, run_suite};
 

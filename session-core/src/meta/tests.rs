@@ -1,5 +1,7 @@
 //! What the bookkeeping keeps, tells and refuses.
 
+use std::time::Duration;
+
 use super::*;
 use crate::secrets::Rotation;
 use crate::{CookieLifetime, ErrorKind};
@@ -10,6 +12,19 @@ fn digest(byte: u8) -> SecretDigest {
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis).unwrap()
+}
+
+/// The bytes that would be stored with `bytes` before the checksum.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend(wire::checksum(&bytes));
+    bytes
+}
+
+/// What is stored, without the checksum.
+fn unsealed(meta: &Meta) -> Vec<u8> {
+    let mut bytes = meta.encode().unwrap().to_vec();
+    bytes.truncate(bytes.len() - 4);
+    bytes
 }
 
 fn meta() -> Meta {
@@ -49,24 +64,48 @@ fn a_newer_version_is_not_guessed_at() {
 }
 
 #[test]
-fn damage_is_corrupt() {
-    let bytes = meta().encode().unwrap();
+fn every_flipped_bit_and_every_cut_is_an_error() {
+    let mut meta = meta();
+    meta.secrets.rotate(Rotation::Periodic, digest(1), at(3_000));
+    meta.secrets.present(digest(1), at(4_000), Duration::from_secs(30));
+    meta.push_revision(Revision::first(7));
+    let bytes = meta.encode().unwrap();
+    let kind = |bytes: &[u8]| Meta::decode(bytes).unwrap_err().kind();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let expected = match damaged[0] {
+            0 | 1 => ErrorKind::Corrupt,
+            _ => ErrorKind::UnknownFormat,
+        };
+        assert_eq!(kind(&damaged), expected, "bit {bit}");
+    }
     for length in 0..bytes.len() {
-        assert_eq!(Meta::decode(&bytes[..length]).unwrap_err().kind(), ErrorKind::Corrupt, "{length}");
+        assert_eq!(kind(&bytes[..length]), ErrorKind::Corrupt, "{length} bytes");
+        assert_eq!(kind(&[&bytes, &bytes[..length + 1]].concat()), ErrorKind::Corrupt, "{length} bytes more");
     }
 }
 
 #[test]
-fn no_damage_makes_the_decoder_panic() {
+fn cut_off_before_the_checksum_was_made_is_corrupt() {
+    let bytes = unsealed(&meta());
+    for length in 0..bytes.len() {
+        let error = Meta::decode(&sealed(bytes[..length].to_vec())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}");
+    }
+}
+
+#[test]
+fn no_bytes_make_the_decoder_panic() {
     let mut meta = meta();
     meta.secrets.rotate(Rotation::Privilege, digest(1), at(3_000));
     meta.push_revision(Revision::first(7));
-    let bytes = meta.encode().unwrap();
+    let bytes = unsealed(&meta);
     for position in 1..bytes.len() {
         for byte in 0..=u8::MAX {
-            let mut damaged = bytes.to_vec();
+            let mut damaged = bytes.clone();
             damaged[position] = byte;
-            drop(Meta::decode(&damaged).and_then(|meta| meta.encode()));
+            drop(Meta::decode(&sealed(damaged)).and_then(|meta| meta.encode()));
         }
     }
     // In a field of a later release: lists in lists, and lists and texts that claim to be huge.
@@ -74,12 +113,21 @@ fn no_damage_makes_the_decoder_panic() {
     let hostile =
         [deep(500), deep(100_000), vec![0xdd, 0xff, 0xff, 0xff, 0xff], vec![0xdb, 0xff, 0xff, 0xff, 0xff]];
     for field in hostile {
-        let mut damaged = bytes.to_vec();
+        let mut damaged = bytes.clone();
         damaged[1] += 1;
         damaged.extend([0xa1, b'z']);
         damaged.extend(field);
-        drop(Meta::decode(&damaged).and_then(|meta| meta.encode()));
+        drop(Meta::decode(&sealed(damaged)).and_then(|meta| meta.encode()));
     }
+}
+
+#[test]
+fn somebody_else_starts_without_fields_of_a_later_release() {
+    let mut meta = meta();
+    meta.unknown.insert("z".into(), rmpv::Value::from("later"));
+    meta.start_over(Lifetime::default(), at(9_000));
+    assert!(meta.unknown.is_empty());
+    assert_eq!(meta.created_at, at(9_000));
 }
 
 #[test]

@@ -25,12 +25,28 @@ pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<
     let (Some(cap), Some(principal)) = (manager.settings().cap, work.intent.sign_in.clone()) else {
         return write(manager, work).await;
     };
-    cap.refuse_newcomer(manager, &principal, work.origin.id()).await?;
+    let own: Vec<_> = work.ending.iter().map(|base| base.id()).chain(work.origin.id()).collect();
+    cap.refuse_newcomer(manager, &principal, &own).await?;
     let (origin, committed) = write(manager, work).await?;
-    if let Some(id) = origin.id() {
-        cap.enforce(manager, &principal, id).await?;
+    if let Origin::Live(written) = &origin
+        && let Err(error) = cap.enforce(manager, &principal, written.id()).await
+    {
+        if matches!(work.origin, Origin::New) && error.kind() != ErrorKind::LimitReached {
+            undo_create(manager, written).await;
+        }
+        return Err(error);
     }
     Ok((origin, committed))
+}
+
+/// Ends a session that was created and whose token nobody will get: it would take somebody's place.
+async fn undo_create(manager: &SessionManager, created: &Base) {
+    let (id, revision) = (created.id(), created.record.revision);
+    match manager.store().delete(id, Some(revision), manager.now()).await {
+        Ok(DeleteOutcome::Deleted) => manager.notice(SessionEvent::Revoked(id)),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(?id, %error, "could not undo a sign-in that failed"),
+    }
 }
 
 async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
@@ -169,7 +185,8 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         let lifetime = work.intent.lifetime.unwrap_or(manager.settings().lifetime);
         let deadline = lifetime.deadline(now);
         let codec = manager.settings().codec;
-        let mut meta = Meta::new(token.digest(), lifetime, codec, now);
+        let digest = token.digest();
+        let mut meta = Meta::new(digest, lifetime, codec, now);
         meta.authenticated_at = work.intent.sign_in.is_some().then_some(now);
         let revision = Revision::first(rand::random());
         let record = Record::new(revision, now, lifetime.expires_at(now, deadline), deadline)
@@ -186,7 +203,7 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         manager.notice(SessionEvent::Created(token.id()));
         let committed =
             Committed::SetToken { token: token.clone(), max_age: lifetime.max_age(now, deadline) };
-        return Ok((Origin::Live(Base::new(token, record, meta)?), committed));
+        return Ok((Origin::Live(Base::new(token, digest, record, meta)?), committed));
     }
     Err(Error::describe(ErrorKind::Internal, "the id generator repeats itself"))
 }

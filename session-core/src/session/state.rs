@@ -44,9 +44,15 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn new(token: SessionToken, record: Record, meta: Meta) -> Result<Arc<Self>> {
+    /// `digest` is that of the token.
+    pub(crate) fn new(
+        token: SessionToken,
+        digest: SecretDigest,
+        record: Record,
+        meta: Meta,
+    ) -> Result<Arc<Self>> {
         let document = meta.codec.read(&record.data)?;
-        Ok(Arc::new(Self { digest: token.digest(), token, record, meta, document }))
+        Ok(Arc::new(Self { token, digest, record, meta, document }))
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -181,7 +187,8 @@ impl State {
     }
 
     pub(crate) fn note_read(&mut self, path: &Path) {
-        if !self.reads.contains(path) {
+        let is_own = self.changes.iter().any(|change| change.determines(path));
+        if !is_own && !self.reads.contains(path) {
             self.reads.push(path.clone());
         }
     }

@@ -92,7 +92,7 @@ impl<'a> Update<'a> {
                 return Err(ErrorKind::Stale.into());
             }
             self.drop_periodic_rotation_no_longer_due(&meta);
-            base = Base::new(self.opened.token.clone(), current, meta)?;
+            base = Base::new(self.opened.token.clone(), self.opened.digest, current, meta)?;
             document = self.replay(&base)?;
             if self.is_done_already(&base, &document)? {
                 return Ok((Origin::Live(base), Committed::Unchanged));
@@ -158,8 +158,7 @@ impl<'a> Update<'a> {
         }
         let intent = &self.work.intent;
         if intent.start_over {
-            meta.created_at = now;
-            meta.lifetime = self.manager.settings().lifetime;
+            meta.start_over(self.manager.settings().lifetime, now);
         }
         if let Some(signed_in) = &intent.sign_in {
             meta.authenticated_at = Some(now);
@@ -236,17 +235,18 @@ impl<'a> Update<'a> {
 
     fn done(&self, record: Record, meta: Meta) -> Result<(Origin, Committed)> {
         let Some((fresh, _)) = self.work.attempts.fresh.clone() else {
-            let base = Base::new(self.opened.token.clone(), record, meta)?;
+            let base = Base::new(self.opened.token.clone(), self.opened.digest, record, meta)?;
             return Ok((Origin::Live(base), Committed::Unchanged));
         };
         self.manager.notice(SessionEvent::Rotated(fresh.id()));
         // Replaced again since it landed: the browser may hold the newer one.
-        let committed = if meta.secrets.current == fresh.digest() {
+        let digest = fresh.digest();
+        let committed = if meta.secrets.current == digest {
             let max_age = meta.lifetime.max_age(self.manager.now(), record.deadline);
             Committed::SetToken { token: fresh.clone(), max_age }
         } else {
             Committed::Unchanged
         };
-        Ok((Origin::Live(Base::new(fresh, record, meta)?), committed))
+        Ok((Origin::Live(Base::new(fresh, digest, record, meta)?), committed))
     }
 }

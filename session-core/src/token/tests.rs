@@ -59,7 +59,7 @@ fn digest_depends_on_id_and_secret() {
 
 #[test]
 fn digest_is_the_documented_one() {
-    let mut input = b"session-kit token digest v1\0".to_vec();
+    let mut input = b"skit.v1".to_vec();
     input.extend([1; 16]);
     input.extend([2; 32]);
     assert_eq!(token().digest().as_bytes().as_slice(), Sha256::digest(&input).as_slice());

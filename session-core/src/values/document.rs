@@ -76,8 +76,8 @@ impl Document {
         let mut elements = Vec::new();
         if let Some(text) = self.lookup(path)?.filter(|text| Shape::of(text) == Shape::List) {
             let mut entries = Entries::of(&text);
-            while let Some(entry) = entries.advance()? {
-                elements.push(text.slice(entry.value));
+            while entries.advance()? {
+                elements.push(text.slice(entries.value()));
             }
         }
         Ok(elements)
@@ -96,9 +96,9 @@ impl Document {
         };
         let mut keys = Vec::new();
         let mut entries = Entries::of(&text);
-        while let Some(entry) = entries.advance()? {
-            if let Some(key) = entry.key {
-                keys.push(key.unescape()?.into_owned());
+        while entries.advance()? {
+            if let Some(key) = entries.key()? {
+                keys.push(key.into_owned());
             }
         }
         keys.sort_unstable();

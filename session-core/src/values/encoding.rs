@@ -59,11 +59,11 @@ pub(super) fn inspect(text: &[u8], nesting: usize) -> Result<(), Flaw> {
     let nesting = nesting.checked_sub(1).ok_or(Flaw::TooDeep)?;
     let mut keys = Vec::new();
     let mut entries = Entries::of(text);
-    while let Some(entry) = entries.advance()? {
-        if let Some(key) = entry.key {
-            keys.push(key.unescape()?);
+    while entries.advance()? {
+        if let Some(key) = entries.key()? {
+            keys.push(key);
         }
-        inspect(&text[entry.value], nesting)?;
+        inspect(&text[entries.value()], nesting)?;
     }
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) { Err(Flaw::DuplicateKey) } else { Ok(()) }

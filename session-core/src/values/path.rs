@@ -80,6 +80,11 @@ impl Path {
         Self { segments, literal: self.literal.and_then(|text| text.get(..bytes)) }
     }
 
+    /// Whether `other` is this path, or goes on from it.
+    pub(crate) fn leads_to(&self, other: &Self) -> bool {
+        self.segments.len() <= other.segments.len() && self.overlaps(other)
+    }
+
     /// Whether one of the two leads to the other's value or to something inside it.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.segments.iter().zip(&other.segments).all(|(one, other)| one == other)

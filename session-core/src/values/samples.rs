@@ -23,11 +23,35 @@ pub(super) fn json() -> impl Strategy<Value = String> {
     (space(), value, space()).prop_map(|(before, value, after)| before + &value + &after)
 }
 
+/// A map with little whitespace, as most writers put it, whose entries are as long as a few steps of the scanner.
+pub(super) fn compact_map() -> impl Strategy<Value = String> {
+    let text = || prop_oneof![9 => "\"[ !#-\\[\\]-~\u{e9}]{0,80}\"", 1 => string()];
+    let other = vec!["true", "null", "{}", "[[],{}]", r#"{"a":1}"#];
+    let value = prop_oneof![
+        6 => text(),
+        2 => r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?",
+        1 => prop::sample::select(other).prop_map(String::from),
+    ];
+    let gap = || prop_oneof![19 => Just(""), 1 => Just(" ")];
+    let member = (gap(), text(), gap(), gap(), value)
+        .prop_map(|(before, key, between, behind, value)| format!("{before}{key}{between}:{behind}{value}"));
+    prop::collection::vec(member, 0..12).prop_map(|members| format!("{{{}}}", members.join(",")))
+}
+
 /// The text of a value with a byte changed, put in or taken out in a few places.
 pub(super) fn broken_json() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"{}[]:,\"\\ 0".as_slice())];
+    damaged(json())
+}
+
+/// The same of a map with little whitespace.
+pub(super) fn broken_compact_map() -> impl Strategy<Value = Vec<u8>> {
+    damaged(compact_map())
+}
+
+fn damaged(text: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"{}[]:,\"\\ 0\n".as_slice())];
     let damage = prop::collection::vec((any::<Index>(), 0..4, byte), 1..4);
-    (json(), damage).prop_map(|(text, damage)| {
+    (text, damage).prop_map(|(text, damage)| {
         let mut text = text.into_bytes();
         for (place, kind, byte) in damage {
             let place = place.index(text.len() + 1);

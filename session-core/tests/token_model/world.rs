@@ -129,7 +129,7 @@ impl World {
         let mut known = self.digests.lock().unwrap();
         *known.entry(digest.to_vec()).or_insert_with(|| {
             let digest_of = |secret: u8| {
-                let hash = Sha256::new_with_prefix(b"session-kit token digest v1\0");
+                let hash = Sha256::new_with_prefix(b"skit.v1");
                 hash.chain_update([id; 16]).chain_update([secret; 32]).finalize().to_vec()
             };
             (0..=u8::MAX).find(|secret| digest_of(*secret) == digest).expect("a digest of this generator")

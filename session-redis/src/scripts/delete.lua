@@ -11,15 +11,16 @@ local readable = is_readable(header)
 if readable and time(ARGV[2], 1) >= expires_at(header) then
     return 0
 end
-if not readable or (ARGV[1] ~= '' and header:sub(2, 9) ~= ARGV[1]) then
+if ARGV[1] ~= '' and (not readable or header:sub(2, 9) ~= ARGV[1]) then
     return redis.pcall('GET', KEYS[1])
 end
 local deleted = redis.pcall('DEL', KEYS[1])
 if type(deleted) == 'table' then
     return deleted
 end
-local owner = principal(header)
-if owner == '\0\0' then
+-- Whose a damaged record was nobody can tell: its entry goes with its time.
+local owner = readable and principal(header)
+if not owner or owner == '\0\0' then
     return 1
 end
 return { owner:sub(3) }

@@ -61,8 +61,6 @@ async fn a_later_format_is_unknown_and_kept() {
     for format in [2_u8, 31] {
         fixture.ask::<()>("SETRANGE", &[&key, b"0", &[format]]).await;
         expect_untouched(&fixture, ErrorKind::UnknownFormat, "a later format").await;
-        let any = fixture.backend.delete(id(1), None, now()).await;
-        assert_eq!(any.unwrap_err().kind(), ErrorKind::UnknownFormat);
         // However little of this version's header it has.
         fixture.ask::<()>("SET", &[&key, &[format]]).await;
         expect_untouched(&fixture, ErrorKind::UnknownFormat, "a short later format").await;
@@ -105,13 +103,35 @@ async fn impossible_times_are_corrupt_and_kept() {
 }
 
 #[tokio::test]
-async fn an_unconditional_delete_removes_what_has_a_header() {
+async fn an_unconditional_delete_removes_whatever_string_is_there() {
     let Some(fixture) = Fixture::shared().await else { return };
-    create(&fixture.backend, 1, record("{}")).await;
-    fixture.ask::<()>("APPEND", &[&fixture.key(1), b"tail"]).await;
-    assert_eq!(fixture.backend.load(id(1), now()).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(fixture.backend.delete(id(1), None, now()).await.unwrap(), DeleteOutcome::Deleted);
-    assert!(fixture.keys().await.is_empty());
+    create(&fixture.backend, 1, record("canary").with_principal(principal("alice"))).await;
+    let key = fixture.key(1);
+    let whole: Vec<u8> = fixture.ask("GET", &[&key]).await;
+    let mut impossible = whole.clone();
+    impossible[9..15].fill(0xff);
+    let longer = [&whole[..], b"tail"].concat();
+    let later = [&[2], &whole[1..]].concat();
+    let foreign = [&[0], &whole[1..]].concat();
+    let damages =
+        [&whole[..0], &whole[..1], &whole[..36], &whole[..40], &impossible, &longer, &later, &foreign];
+    for damaged in damages {
+        fixture.ask::<()>("SET", &[&key, damaged]).await;
+        let what = format!("{} bytes", damaged.len());
+        let kind = fixture.backend.load(id(1), now()).await.unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::UnknownFormat), "{what}: {kind:?}");
+        assert_eq!(
+            fixture.backend.delete(id(1), None, now()).await.unwrap(),
+            DeleteOutcome::Deleted,
+            "{what}"
+        );
+        assert_eq!(
+            fixture.backend.delete(id(1), None, now()).await.unwrap(),
+            DeleteOutcome::Absent,
+            "{what}"
+        );
+    }
+    fixture.discard().await;
 }
 
 #[tokio::test]

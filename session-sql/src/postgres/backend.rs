@@ -135,6 +135,9 @@ impl SessionBackend for PostgresBackend {
 
     /// In statements of at most 500 rows each. Rows that somebody else is changing are left for the next call.
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
         let mut removed = 0;
         while removed < limit {
             let chunk = (limit - removed).min(PURGE_CHUNK);

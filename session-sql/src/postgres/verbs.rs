@@ -69,7 +69,10 @@ impl Verbs {
                  WHERE id = $1 AND expires_at > $3 AND expires_at <= {}",
                 Timestamp::MAX.as_millis()
             )),
-            delete: statement(format!("DELETE FROM {table} WHERE id = $1 AND expires_at > $2")),
+            // Whatever is not dead goes, a row with an expiry that is no time too.
+            delete: statement(format!(
+                "DELETE FROM {table} WHERE id = $1 AND (expires_at BETWEEN 0 AND $2) IS NOT TRUE"
+            )),
             delete_revision: statement(format!(
                 "DELETE FROM {table} WHERE id = $1 AND expires_at > $2 AND revision = $3"
             )),

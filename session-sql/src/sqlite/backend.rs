@@ -142,6 +142,9 @@ impl SessionBackend for SqliteBackend {
 
     /// In transactions of at most 500 rows each, so that other writers take their turns in between.
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
         let mut removed = 0;
         while removed < limit {
             let chunk = (limit - removed).min(PURGE_CHUNK);

@@ -48,7 +48,7 @@
 //!   same). An existing file keeps its mode. The `-wal` file grows to about 64 MiB under load; all three
 //!   files belong together when they are copied.
 //! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
-//!   it is. A delete without revision and a purge remove it, if its expiry can still be compared. A list
+//!   it is. A delete without revision removes it, and so does a purge if its expiry can still be compared. A list
 //!   leaves it out, with a warning, so that one bad row keeps nobody else from being signed out.
 //! - Do not replace or remove the file under a running backend: SQLite goes on with the old one.
 //!

@@ -131,7 +131,7 @@ fn a_purge_removes_it_by_its_expiry() {
 fn an_unconditional_delete_removes_it() {
     with_table(async |table| {
         let backend = lenient(table).await;
-        for damage in DAMAGE {
+        for damage in all() {
             damage_one(table, &backend, damage).await;
             assert_eq!(backend.delete(id(2), None, now()).await.unwrap(), DeleteOutcome::Deleted, "{damage}");
             assert_eq!(table.dump().await.len(), 2, "{damage}");

@@ -10,6 +10,9 @@ mod cancellation;
 mod common;
 mod damage;
 mod faults;
+mod golden;
+#[path = "../shared/golden_sessions.rs"]
+mod golden_sessions;
 mod private_server;
 mod races;
 mod schema;

@@ -168,6 +168,30 @@ fn a_table_may_be_in_a_schema() {
 }
 
 #[test]
+fn words_of_sql_and_long_names_are_tables_like_others() {
+    with_table(async |table| {
+        table.execute("CREATE SCHEMA {t}").await.unwrap();
+        let names = ["select", "table", "_", "user", &"x".repeat(48)];
+        let mut backends = Vec::new();
+        for (number, name) in (1..).zip(names) {
+            let config = table.config.clone().with_table(format!("{}.{name}", table.name));
+            PostgresBackend::migrate(config.clone()).await.unwrap();
+            let backend = PostgresBackend::connect(config.with_auto_migrate(false)).await.unwrap();
+            create(&backend, number, record("x").with_principal(principal("alice"))).await;
+            backends.push((number, backend));
+        }
+        for (number, backend) in backends {
+            let page = backend.list(principal("alice").as_ref(), None, 10, now()).await.unwrap();
+            assert_eq!(page.sessions.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(number)]);
+            assert_eq!(backend.purge_expired(now(), 10).await.unwrap().removed, 0);
+            assert!(backend.touch(id(number), now(), now()).await.unwrap());
+            let _ = backend.delete(id(number), None, now()).await.unwrap();
+        }
+        table.execute("SET client_min_messages = error; DROP SCHEMA {t} CASCADE").await.unwrap();
+    });
+}
+
+#[test]
 fn a_role_that_may_only_change_rows_serves_sessions() {
     with_table(async |table| {
         table.execute("CREATE ROLE {t}").await.unwrap();

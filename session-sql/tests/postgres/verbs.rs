@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::common::{NOW, at, create, id, now, principal, record, with_table};
 use session_core::{CreateOutcome, Purged, Record, Revision, SessionBackend, UpdateOutcome};
 use session_sql::postgres::PostgresBackend;
-use sqlx::Row;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 #[test]
 fn every_field_comes_back() {
@@ -144,7 +145,7 @@ fn purge_passes_over_rows_that_others_hold() {
         create(&backend, 2, record("free")).await;
         let mut other = table.raw().await;
         let hold = table.named("BEGIN; SELECT FROM {t} WHERE data = 'held' FOR UPDATE");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut other).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut other).await.unwrap();
         let purged = backend.purge_expired(at(NOW + 1_000), 10).await.unwrap();
         assert_eq!(purged.removed, 1);
         drop(other);
@@ -203,5 +204,42 @@ fn everything_works_without_prepared_statements() {
         assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
         let kept = backend.list(None, None, 10, now()).await.unwrap().sessions.len();
         assert_eq!(kept, 1);
+    });
+}
+
+/// Times are numbers to the server: it never compares one with a clock, or reads one in a zone.
+#[test]
+fn the_servers_time_zone_does_not_matter() {
+    with_table(async |table| {
+        let mut backends = Vec::new();
+        for zone in ["UTC", "Pacific/Kiritimati", "America/St_Johns"] {
+            // What the library says on connecting stands above the server's settings; this stands above both.
+            let pool = PgPoolOptions::new().max_connections(2).after_connect(move |connection, _| {
+                Box::pin(async move {
+                    let set = AssertSqlSafe(format!("SET timezone = '{zone}'"));
+                    connection.execute(set).await.map(drop)
+                })
+            });
+            let pool = pool.connect_with(table.config.connection.clone()).await.unwrap();
+            let shown = pool.fetch_one("SHOW timezone").await.unwrap();
+            assert_eq!(shown.get::<String, _>(0), zone);
+            backends.push(PostgresBackend::from_pool(pool, table.config.clone()).await.unwrap());
+        }
+        for (number, own) in (0..).zip(&backends) {
+            create(own, number, record("x")).await;
+            for other in &backends {
+                assert_eq!(other.load(id(number), at(NOW + 999)).await.unwrap(), Some(record("x")));
+                assert_eq!(other.load(id(number), at(NOW + 1_000)).await.unwrap(), None);
+                assert_eq!(other.purge_expired(at(NOW + 999), 10).await.unwrap().removed, 0);
+            }
+            let mut touched = record("x");
+            touched.touch(at(NOW + 2_000), at(NOW + 1));
+            assert!(own.touch(id(number), at(NOW + 2_000), at(NOW + 1)).await.unwrap());
+            for other in &backends {
+                assert_eq!(other.load(id(number), at(NOW + 1_999)).await.unwrap(), Some(touched.clone()));
+                assert_eq!(other.list(None, None, 10, at(NOW + 2_000)).await.unwrap().sessions, []);
+            }
+            assert_eq!(own.purge_expired(at(NOW + 2_000), 10).await.unwrap().removed, 1);
+        }
     });
 }

@@ -122,7 +122,8 @@ async fn a_purge_removes_it_by_its_expiry() {
 
 #[tokio::test]
 async fn an_unconditional_delete_removes_it() {
-    for damage in DAMAGE {
+    let expiries = DAMAGED_EXPIRY.iter().map(|(damage, _)| *damage);
+    for damage in DAMAGE.iter().copied().chain(expiries) {
         let (_directory, path, backend) = damaged(damage).await;
         assert_eq!(backend.delete(id(2), None, now()).await.unwrap(), DeleteOutcome::Deleted, "{damage}");
         assert_eq!(dump(&path).len(), 2, "{damage}");

@@ -7,6 +7,9 @@ mod cancellation;
 mod common;
 mod damage;
 mod faults;
+mod golden;
+#[path = "../shared/golden_sessions.rs"]
+mod golden_sessions;
 mod processes;
 mod schema;
 mod verbs;

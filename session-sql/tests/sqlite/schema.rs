@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::common::{create, database, principal, raw, record};
+use crate::common::{create, database, id, now, principal, raw, record};
+use session_core::{ErrorKind, SessionBackend};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig, schema_sql};
 
 fn schema(path: &Path) -> Vec<String> {
@@ -32,7 +33,7 @@ async fn schema_sql_makes_what_migrate_makes() {
 #[test]
 fn schema_sql_refuses_what_is_no_name() {
     let error = schema_sql("sessions; DROP TABLE users").unwrap_err();
-    assert_eq!(error.kind(), session_core::ErrorKind::Config);
+    assert_eq!(error.kind(), ErrorKind::Config);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -46,6 +47,47 @@ async fn many_may_migrate_a_new_file_at_once() {
         }
         assert_eq!(schema(&path).len(), 5);
     }
+}
+
+#[tokio::test]
+async fn words_of_sql_and_long_names_are_tables_like_others() {
+    let (_directory, path) = database();
+    let mut backends = Vec::new();
+    for (number, name) in (1..).zip(["select", "table", "_", "index", &"x".repeat(48)]) {
+        let config = SqliteConfig::new(&path).with_table(name);
+        SqliteBackend::migrate(config.clone()).await.unwrap();
+        let backend = SqliteBackend::connect(config.with_auto_migrate(false)).await.unwrap();
+        create(&backend, number, record("x").with_principal(principal("alice"))).await;
+        backends.push((number, backend));
+    }
+    for (number, backend) in backends {
+        let page = backend.list(principal("alice").as_ref(), None, 10, now()).await.unwrap();
+        assert_eq!(page.sessions.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(number)]);
+        assert_eq!(backend.purge_expired(now(), 10).await.unwrap().removed, 0);
+        assert!(backend.touch(id(number), now(), now()).await.unwrap());
+        let _ = backend.delete(id(number), None, now()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_changes_while_running_is_schema_missing_until_it_is_back() {
+    let (_directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    create(&backend, 1, record("x")).await;
+    raw(&path).execute_batch("DROP VIEW sessions_json; ALTER TABLE sessions RENAME TO sessions_").unwrap();
+    for error in [
+        backend.load(id(1), now()).await.unwrap_err(),
+        backend.create(id(1), record("x"), now()).await.unwrap_err(),
+        backend.touch(id(1), now(), now()).await.unwrap_err(),
+        backend.delete(id(1), None, now()).await.unwrap_err(),
+        backend.purge_expired(now(), 1).await.unwrap_err(),
+        backend.list(None, None, 1, now()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::SchemaMissing, "{error:?}");
+        assert!(error.to_string().contains("migrate"), "{error}");
+    }
+    raw(&path).execute_batch("ALTER TABLE sessions_ RENAME TO sessions").unwrap();
+    assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
 }
 
 #[tokio::test]

@@ -238,6 +238,31 @@ async fn a_token_that_was_replaced_meanwhile_is_409() {
 }
 
 #[tokio::test]
+async fn a_handler_that_ignores_its_failed_commit_is_overruled_unless_it_reloads() {
+    for reloads in [false, true] {
+        let site = Site::new();
+        let cookie = site.visitor().await;
+        let sessions = site.sessions.clone();
+        let careless = async move |session: Session| -> Result<_> {
+            count(session.clone()).await?;
+            assert!(sessions.revoke(session.id().unwrap()).await?);
+            assert_eq!(session.commit().await.unwrap_err().kind(), ErrorKind::Gone);
+            if reloads {
+                session.reload().await?;
+            }
+            Ok(promise())
+        };
+        let answer = site.visit(&cookie, careless).await;
+        if reloads {
+            assert_eq!((answer.status, answer.error()), (201, None));
+        } else {
+            assert_replaced(&answer, ErrorKind::Gone, 409);
+        }
+        assert_eq!(site.store.len(), 0, "nothing brings it back");
+    }
+}
+
+#[tokio::test]
 async fn a_session_over_its_limit_is_413_and_stays_as_it_was() {
     let site = Site::with(|builder| builder.max_record_size(2000));
     let cookie = site.visitor().await;

@@ -53,18 +53,29 @@ pub(crate) struct Programs {
 impl Programs {
     /// The path of each program of the service.
     pub(crate) fn of(&mut self, service: &dyn Service) -> Result<BTreeMap<&'static str, PathBuf>, String> {
-        let places = || service.directories().into_iter().chain(search_path()).collect::<Vec<_>>();
-        if let Ok(programs) = locate(service.programs(), &places()) {
-            return Ok(programs);
+        let places = || service.directories().into_iter().chain(search_path()).collect();
+        self.find(service.programs(), places, service.package())
+            .map_err(|reason| format!("{reason}, or name a server in {}", service.variable()))
+    }
+
+    /// The path of a program that lives where commands do.
+    pub(crate) fn command(&mut self, program: &'static str, package: &str) -> Result<PathBuf, String> {
+        let mut found = self.find(&[program], search_path, package)?;
+        found.remove(program).ok_or_else(|| format!("there is no program `{program}`"))
+    }
+
+    fn find(
+        &mut self,
+        programs: &[&'static str],
+        places: impl Fn() -> Vec<PathBuf>,
+        package: &str,
+    ) -> Result<BTreeMap<&'static str, PathBuf>, String> {
+        if let Ok(found) = locate(programs, &places()) {
+            return Ok(found);
         }
-        self.install(service.package()).and_then(|()| locate(service.programs(), &places())).map_err(
-            |reason| {
-                let (package, variable) = (service.package(), service.variable());
-                format!(
-                    "not installed: {reason}; install the package {package}, or name a server in {variable}"
-                )
-            },
-        )
+        self.install(package)
+            .and_then(|()| locate(programs, &places()))
+            .map_err(|reason| format!("not installed: {reason}; install the package {package}"))
     }
 
     fn install(&mut self, package: &str) -> Result<(), String> {

@@ -178,7 +178,12 @@ async fn failed_read_no_session(ctx: Context) -> CaseResult {
 }
 
 /// Replaces what is stored, through the driver.
-async fn plant(site: &Site, token: &str, meta: Option<&[u8]>, data: Option<&[u8]>) -> CaseResult<Record> {
+pub(super) async fn plant(
+    site: &Site,
+    token: &str,
+    meta: Option<&[u8]>,
+    data: Option<&[u8]>,
+) -> CaseResult<Record> {
     let old = site.record(token).await?;
     let mut record = old.clone();
     record.revision = old.revision.next(77);

@@ -21,6 +21,11 @@ pub(super) const CASES: &[Case] = &[
         changes_of_different_paths_both_survive,
         "changes to different paths of one session never lose each other",
     ),
+    case!(
+        "replay",
+        update_on_another_type_is_decode,
+        "an update that meets a value of another type is `Decode`, and nothing is written",
+    ),
     case!("replay", insert_last_commit_wins, "of two plain inserts to one path the last commit wins"),
     case!(
         "replay",
@@ -103,6 +108,23 @@ async fn changes_of_different_paths_both_survive(ctx: Context) -> CaseResult {
     check::equal(session.contains("gone")?, false, "contains of what was removed")?;
     check::equal(session.get("list")?, Some(vec![1, 2, 3]), "a list that two pushed to")?;
     check::equal(session.get("n")?, Some(1), "a counter")
+}
+
+async fn update_on_another_type_is_decode(ctx: Context) -> CaseResult {
+    let site = Site::new(&ctx)?;
+    let current = site.visit().await?;
+    let session = site.open(&current).await?;
+    add_one(&session)?;
+    session.insert("beside", 1)?;
+    unchanged(site.request(&current, |session| session.insert("n", "text")).await?)?;
+    let stored = site.record(&current).await?;
+    for _ in 0..2 {
+        refused(session.commit().await, ErrorKind::Decode, "an update of what is no number any more")?;
+        check::same(&site.record(&current).await?, &stored, "the session after it")?;
+    }
+    unchanged(site.request(&current, |session| session.insert("n", 5)).await?)?;
+    unchanged(session.commit().await?)?;
+    check::equal(site.n(&current).await?, 6, "the value once it is a number again")
 }
 
 async fn insert_last_commit_wins(ctx: Context) -> CaseResult {

@@ -284,6 +284,8 @@ fn a_key_that_comes_twice_is_corrupt() {
     assert_eq!(look(&document, "a").unwrap(), "1");
     insert(&mut document, "m", "1").unwrap();
     assert_eq!(text(&document), r#"{"a":1,"a2":{},"m":1}"#);
+    let in_order = self::document(r#"{"a":1,"a":1,"b":2}"#);
+    assert!(in_order.same_values(&self::document(r#"{"a":1,"a":1,"b":3}"#)).is_err_and(corrupt));
     let at_root = self::document(r#"{"a":1,"b":2,"a":3}"#);
     assert!(at_root.lookup(&path("a")).is_err_and(corrupt));
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::samples::{broken_json, json};
+use super::super::samples::{broken_compact_map, broken_json, compact_map, json};
 use super::*;
 
 /// serde_json, asked to skip a value, checks what the scanner checks, but not the nesting. Whether a
@@ -26,22 +26,25 @@ fn agrees_with_serde_json(text: &[u8]) {
 
 fn walk(text: &[u8]) -> Result<(), Flaw> {
     let mut entries = Entries::of(text);
-    while entries.advance()?.is_some() {}
+    while entries.advance()? {}
     Ok(())
 }
 
 /// The entries of one level, each value decoded; of two with one key the last one counts.
 fn level(text: &[u8]) -> Result<Value, Flaw> {
-    let decode = |range: Range<usize>| serde_json::from_slice::<Value>(&text[range]).unwrap();
+    let decode = |range: Range<usize>| {
+        assert_eq!(text[range.clone()].trim_ascii().len(), range.len(), "whitespace is no part of a value");
+        serde_json::from_slice::<Value>(&text[range]).unwrap()
+    };
     let mut entries = Entries::of(text);
     let (mut members, mut elements) = (BTreeMap::new(), Vec::new());
-    while let Some(entry) = entries.advance()? {
-        match entry.key {
-            Some(key) => drop(members.insert(key.unescape()?.into_owned(), decode(entry.value))),
-            None => elements.push(decode(entry.value)),
+    while entries.advance()? {
+        match entries.key()? {
+            Some(key) => drop(members.insert(key.into_owned(), decode(entries.value()))),
+            None => elements.push(decode(entries.value())),
         }
     }
-    assert!(entries.advance()?.is_none());
+    assert!(!entries.advance()?);
     Ok(match Shape::of(text) {
         Shape::Map => Value::Object(members.into_iter().collect()),
         Shape::List => Value::Array(elements),
@@ -65,6 +68,20 @@ proptest! {
     }
 
     #[test]
+    fn a_compact_map_is_split_as_serde_json_reads_it(text in compact_map()) {
+        prop_assert_eq!(walk(text.as_bytes()), Ok(()));
+        prop_assert_eq!(check(text.as_bytes()), Ok(()));
+        if let Ok(value) = serde_json::from_str::<Value>(&text) {
+            prop_assert_eq!(level(text.as_bytes()), Ok(value));
+        }
+    }
+
+    #[test]
+    fn a_broken_compact_map_is_refused_where_serde_json_refuses_it(text in broken_compact_map()) {
+        agrees_with_serde_json(&text);
+    }
+
+    #[test]
     fn bytes_of_json_in_any_order_are_judged_as_serde_json_does(
         text in prop::collection::vec(prop::sample::select(br#"{}[]:,"\/u0 1-9.eE+tfn"#.as_slice()), 0..12),
     ) {
@@ -76,11 +93,11 @@ proptest! {
         let escaped: String = key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         let plain = serde_json::to_string(&key).unwrap();
         for text in [format!("{{{plain}:0}}"), format!("{{\"{escaped}\":0}}")] {
-            let entry = Entries::of(text.as_bytes()).advance().unwrap().unwrap();
-            let raw = entry.key.unwrap();
-            prop_assert_eq!(raw.is(&key), Ok(true));
-            prop_assert_eq!(raw.is(&other), Ok(key == other));
-            prop_assert_eq!(raw.unescape().unwrap(), key.as_str());
+            let mut entries = Entries::of(text.as_bytes());
+            prop_assert!(entries.advance().unwrap());
+            prop_assert_eq!(entries.key_is(&key), Ok(true));
+            prop_assert_eq!(entries.key_is(&other), Ok(key == other));
+            prop_assert_eq!(entries.key().unwrap().unwrap(), key.as_str());
         }
     }
 }
@@ -185,14 +202,31 @@ fn a_string_stops_at_the_first_byte_that_needs_a_look() {
     let needs_a_look = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     for one in 0..=u8::MAX {
         for other in [0, 0x1f, 0x20, 0x21, b'"', 0x23, b'\\', 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
-            for position in 0..7 {
-                let mut word = *b"abcdefgh";
-                word[position] = one;
-                word[position + 1] = other;
-                let expected = word.iter().position(|&byte| needs_a_look(byte)).unwrap_or(8);
-                let stops = stops(u64::from_le_bytes(word));
-                assert_eq!(stops.trailing_zeros() as usize / 8, expected, "{word:?}");
+            for position in [0, 1, 7, 8, 14, 15, 16, 31, 32, 47, 48, 62] {
+                let mut line = [b'x'; 64];
+                (line[position], line[position + 1]) = (one, other);
+                let expected: Vec<_> = (0..64).filter(|&place| needs_a_look(line[place])).collect();
+                let stops = runs::stops(&line);
+                assert_eq!((0..64).filter(|place| stops >> place & 1 == 1).collect::<Vec<_>>(), expected);
+                for text in [&line[..], &line[..position + 2]] {
+                    let end = *expected.first().unwrap_or(&text.len());
+                    assert_eq!(runs::skip_plain(text, 0), end, "{one} {other} at {position}");
+                    assert_eq!(runs::skip_plain(text, position.min(end)), end);
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn digits_end_at_the_first_other_byte() {
+    for len in 0..40 {
+        for byte in 0..=u8::MAX {
+            let mut text = [b'0', b'9', b'5'].repeat(20);
+            text[len] = byte;
+            let end = if byte.is_ascii_digit() { text.len() } else { len };
+            assert_eq!(runs::skip_digits(&text, 0), end);
+            assert_eq!(runs::skip_digits(&text[..=len], 0), end.min(len + 1));
         }
     }
 }
@@ -200,7 +234,8 @@ fn a_string_stops_at_the_first_byte_that_needs_a_look() {
 #[test]
 fn a_key_that_is_not_unicode_is_malformed() {
     for text in [b"{\"\\ud800\":1}".as_slice(), b"{\"\xff\":1}"] {
-        let entry = Entries::of(text).advance().unwrap().unwrap();
-        assert_eq!(entry.key.unwrap().unescape(), Err(Flaw::Malformed));
+        let mut entries = Entries::of(text);
+        assert!(entries.advance().unwrap());
+        assert_eq!(entries.key(), Err(Flaw::Malformed));
     }
 }
