@@ -38,6 +38,17 @@ async fn a_request_that_does_not_ask_keeps_the_session_alive() {
 }
 
 #[tokio::test]
+async fn by_default_it_costs_nothing_afterwards_either() {
+    let site = Site::with(|builder| builder.idle_timeout(HOUR));
+    let cookie = site.visitor().await;
+    site.clock.advance(HOUR / 2);
+    site.store.take_calls();
+    site.visit(&cookie, picture).await;
+    tokio::task::yield_now().await;
+    assert_eq!(site.store.take_calls(), []);
+}
+
+#[tokio::test]
 async fn a_touch_that_is_not_due_is_not_sent() {
     let site = Site::with(|builder| builder.idle_timeout(HOUR));
     let cookie = site.visitor().await;
