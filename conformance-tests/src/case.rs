@@ -70,6 +70,8 @@ pub(crate) enum Need {
     OwnExpiry,
     /// `data` has a limit.
     Limit,
+    /// `Harness::second_handle` works.
+    SharedHandles,
 }
 
 impl Need {
@@ -83,6 +85,7 @@ impl Need {
             Self::Scan => promises.scan,
             Self::OwnExpiry => promises.expiry_slack.is_some(),
             Self::Limit => promises.max_payload.is_some(),
+            Self::SharedHandles => promises.shared,
         }
     }
 
@@ -96,6 +99,7 @@ impl Need {
             Self::Scan => "the harness has no way to look at what is stored",
             Self::OwnExpiry => "the store removes nothing by itself",
             Self::Limit => "the driver sets no limit to data",
+            Self::SharedHandles => "handles do not share their sessions",
         }
     }
 }

@@ -111,6 +111,13 @@ impl Context {
         lock(&self.shared.namespaces).first().cloned().unwrap_or_default()
     }
 
+    /// The driver once more on the case's own namespace, as another process would open it.
+    pub(crate) async fn second_handle(&self) -> CaseResult<Arc<dyn SessionBackend>> {
+        let backend = self.shared.harness.second_handle(&self.namespace()).await?;
+        let backend = backend.ok_or_else(|| Failure::new("the harness opens no second handle"))?;
+        Ok(Arc::new(Recorder::new("second handle: ", backend, self.shared.steps.clone())))
+    }
+
     /// The driver on another namespace, by its exact name.
     pub(crate) async fn open_other(&self, namespace: &str) -> CaseResult<Arc<dyn SessionBackend>> {
         lock(&self.shared.namespaces).push(namespace.to_owned());
@@ -178,6 +185,14 @@ impl Context {
         match self.shared.effort {
             Effort::Full => full,
             Effort::Brief => full / 4,
+        }
+    }
+
+    /// `full` steps, or as many as the effort allows: what looks at random for what is rare.
+    pub(crate) fn steps(&self, full: usize) -> usize {
+        match self.shared.effort {
+            Effort::Full => full,
+            Effort::Brief => full / 5,
         }
     }
 

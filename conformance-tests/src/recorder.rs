@@ -161,15 +161,15 @@ fn key(id: SessionId) -> String {
 }
 
 /// Milliseconds since the start of the case's clock.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     format!("{:+}", at.as_millis() - START.as_millis())
 }
 
-fn revision(revision: Revision) -> String {
+pub(crate) fn revision(revision: Revision) -> String {
     format!("{}:{:08x}", revision.sequence(), revision.as_i64() & 0xffff_ffff)
 }
 
-fn brief(record: &Record) -> String {
+pub(crate) fn brief(record: &Record) -> String {
     let Record { revision: version, expires_at, deadline, touched_at, principal, meta, data, .. } = record;
     let whose = principal.as_ref().map_or("nobody".into(), |name| format!("{:?}", name.as_str()));
     format!(

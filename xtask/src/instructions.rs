@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 const TIMES: u64 = 50;
 
 /// The compression function of SHA-256. Callgrind knows no processor with instructions for it, so the
-/// portable one runs, which takes some thirty times as many.
+/// portable one runs. It counts like everything else, and is printed apart because most processors take less.
 const HASH: &str = "sha2::sha256::compress256*";
 
 /// The values whose reading is judged: a hundred texts in 4 KiB.
@@ -119,9 +119,9 @@ impl Callgrind<'_> {
 
 /// What opening a session and reading one of its values takes beside decoding them all.
 struct Reading {
-    /// Without the hash.
     read: u64,
-    with_hash: u64,
+    /// What is left of that without the hash.
+    without_hash: u64,
     decode: u64,
 }
 
@@ -133,7 +133,7 @@ impl Reading {
         for decoder in DECODERS {
             decode = decode.min(of(format!("{values} decoded into {decoder}"))?.all);
         }
-        Ok(Self { read: read.all - read.hash, with_hash: read.all, decode })
+        Ok(Self { read: read.all, without_hash: read.all - read.hash, decode })
     }
 
     fn is_cheap(&self) -> bool {
@@ -144,12 +144,12 @@ impl Reading {
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |part: u64| self.decode as f64 / part as f64;
-        let (read, with_hash) = (share(self.read), share(self.with_hash));
-        write!(f, "1/{read:.1} of the cheapest decoding (1/{with_hash:.1} with SHA-256 by portable code)")
+        let (read, without_hash) = (share(self.read), share(self.without_hash));
+        write!(f, "1/{read:.1} of the cheapest decoding (1/{without_hash:.1} without SHA-256)")
     }
 }
 
-/// The rule: without the hash, reading takes less than a tenth of decoding.
+/// The rule: reading takes less than a tenth of decoding, the hash by portable code included.
 fn judge(counts: &BTreeMap<String, Count>) -> Result<(), String> {
     println!("{SHOWN} read: {}", Reading::of(SHOWN, counts)?);
     let judged = Reading::of(JUDGED, counts)?;
@@ -203,12 +203,12 @@ mod tests {
 
     #[test]
     fn reading_must_be_cheaper_than_a_tenth_of_the_cheapest_decoding() {
-        assert!(judge(&counts(106, [1000, 1001, 1002])).is_ok());
-        assert!(judge(&counts(107, [1000, 1001, 1002])).is_err());
-        assert!(judge(&counts(107, [1002, 1001, 1000])).is_err());
+        assert!(judge(&counts(99, [1000, 1001, 1002])).is_ok());
+        assert!(judge(&counts(100, [1000, 1001, 1002])).is_err());
+        assert!(judge(&counts(100, [1002, 1001, 1000])).is_err());
         assert!(judge(&BTreeMap::new()).is_err(), "what was not counted is not cheap");
-        let reading = Reading::of(JUDGED, &counts(107, [1000, 1001, 1002])).unwrap();
-        let shown = "1/10.0 of the cheapest decoding (1/9.3 with SHA-256 by portable code)";
+        let reading = Reading::of(JUDGED, &counts(100, [1000, 1001, 1002])).unwrap();
+        let shown = "1/10.0 of the cheapest decoding (1/10.8 without SHA-256)";
         assert_eq!(reading.to_string(), shown);
     }
 

@@ -2,7 +2,7 @@
 
 use session_core::{DeleteOutcome, Error, ErrorKind, Result, Revision, SessionId, Timestamp};
 
-use super::store::Store;
+use super::store::{Store, pause};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -14,6 +14,8 @@ pub(super) enum Fault {
     DiffersReturnsSnapshot,
     DiffersIsAbsent,
     ComparesSequence,
+    RacesUpdate,
+    RacesDelete,
     ExpiredSaysDeleted,
     ExpiredDiffersIsConflict,
     AbsentSaysDeleted,
@@ -41,6 +43,12 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
         "delete_compares_sequence",
         "revisions are compared whole: the random part too",
     ),
+    (
+        Fault::RacesUpdate,
+        "delete_races_update",
+        "delete with a revision leaves a record that was updated at the same time",
+    ),
+    (Fault::RacesDelete, "delete_races_delete", "of several deletes at once one is `Deleted`"),
     (Fault::ExpiredSaysDeleted, "delete_expired_says_deleted", "delete of an expired record is `Absent`"),
     (
         Fault::ExpiredDiffersIsConflict,
@@ -83,6 +91,17 @@ pub(super) async fn delete(
         Fault::EqualIsConflict if expected == Some(current.revision) => Ok(DeleteOutcome::Conflict(current)),
         Fault::DiffersDeletes => store.delete(id, None, now).await,
         Fault::ComparesSequence if same_sequence => store.delete(id, None, now).await,
+        Fault::RacesUpdate if !differs => {
+            pause().await;
+            store.delete(id, None, now).await
+        }
+        Fault::RacesDelete if !differs => {
+            pause().await;
+            store.delete(id, expected, now).await.map(|outcome| match outcome {
+                DeleteOutcome::Absent => DeleteOutcome::Deleted,
+                other => other,
+            })
+        }
         Fault::DiffersConflictsButDeletes if differs => {
             store.delete(id, None, now).await.map(|_| DeleteOutcome::Conflict(current))
         }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use session_core::{Result, SessionBackend, SessionId};
 
+use super::handle::Copies;
 use super::store::{LIMIT, SLACK, Store};
 use super::{Broken, BrokenBackend};
 use crate::harness::{Damage, Harness, Promises};
@@ -45,7 +46,12 @@ impl Driver {
             store.take_for_own(other.clone());
         }
         stores.insert(namespace.to_owned(), store.clone());
-        Arc::new(BrokenBackend { fault: self.broken.fault, store })
+        self.handle(store)
+    }
+
+    /// One more connection to a namespace, with whatever a careless driver keeps in it.
+    fn handle(&self, store: Arc<Store>) -> Arc<dyn SessionBackend> {
+        Arc::new(BrokenBackend { fault: self.broken.fault, store, copies: Copies::default() })
     }
 }
 
@@ -63,6 +69,7 @@ impl Harness for BrokenHarness {
         Promises::default()
             .with_list()
             .with_purge()
+            .with_shared_handles()
             .with_scan()
             .with_damage()
             .with_max_payload(LIMIT)
@@ -79,6 +86,10 @@ impl Harness for BrokenHarness {
         slack: Duration,
     ) -> Result<Option<Arc<dyn SessionBackend>>> {
         Ok(Some(self.0.backend(namespace, Store::removing_after(slack))))
+    }
+
+    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
+        Ok(self.0.store(namespace).map(|store| self.0.handle(store)))
     }
 
     async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use session_core::{Error, ErrorKind, Record, Result, Revision, SessionBackend as _, SessionId, Timestamp};
 
-use super::store::Store;
+use super::store::{Store, pause};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -19,6 +19,8 @@ pub(super) enum Fault {
     AbsentInvented,
     DeletedVisible,
     LatestIsPrevious,
+    SometimesPrevious,
+    Tears,
     AsksTheSystemClock,
 }
 
@@ -37,6 +39,12 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
     (Fault::AbsentInvented, "load_absent_invented", "load of an absent id is `None`"),
     (Fault::DeletedVisible, "load_deleted_visible", "load of a deleted session is `None`"),
     (Fault::LatestIsPrevious, "load_latest_is_previous", "load_latest is never older than the last write"),
+    (
+        Fault::SometimesPrevious,
+        "load_sometimes_previous",
+        "load is never older than the last write, at the twentieth time neither",
+    ),
+    (Fault::Tears, "load_tears", "load shows a record as it was at one moment"),
     (
         Fault::AsksTheSystemClock,
         "load_asks_the_system_clock",
@@ -77,8 +85,18 @@ pub(super) async fn load(
             Ok(Some(Record::new(Revision::first(0), now, Timestamp::MAX, Timestamp::MAX)))
         }
         Fault::DeletedVisible => Ok(live.or_else(|| store.deleted(id))),
+        Fault::SometimesPrevious if store.is_twentieth() => {
+            Ok(live.map(|current| store.previous(id).unwrap_or(current)))
+        }
+        Fault::Tears => {
+            pause().await;
+            let later = store.load(id, now).await?;
+            Ok(later.zip(live).map(|(later, live)| later.with_data(live.data)))
+        }
         Fault::AsksTheSystemClock => store.load(id, SystemTime::now().into()).await,
-        Fault::AbsentIsError | Fault::AbsentInvented | Fault::LatestIsPrevious => Ok(live),
+        Fault::AbsentIsError | Fault::AbsentInvented | Fault::LatestIsPrevious | Fault::SometimesPrevious => {
+            Ok(live)
+        }
     }
 }
 

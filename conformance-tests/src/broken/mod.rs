@@ -4,6 +4,7 @@
 mod create;
 mod delete;
 mod driver;
+mod handle;
 mod identity;
 mod index;
 mod kept;
@@ -28,6 +29,7 @@ use session_core::{
     SessionBackend, SessionId, Timestamp, UpdateOutcome,
 };
 
+use self::handle::Copies;
 pub use self::run::run;
 pub(crate) use self::run::{Proof, Suspect, prove};
 use self::store::{LIMIT, Store};
@@ -42,6 +44,8 @@ enum Fault {
     Delete(delete::Fault),
     Purge(purge::Fault),
     List(list::Fault),
+    /// What one handle does to another.
+    Handle(handle::Fault),
     /// What is stored is not what was given.
     Stored(stored::Fault),
     /// Ids that are not the same are taken to be.
@@ -80,6 +84,7 @@ fn all() -> Vec<Broken> {
         wrap(delete::FAULTS, Fault::Delete),
         wrap(purge::FAULTS, Fault::Purge),
         wrap(list::FAULTS, Fault::List),
+        wrap(handle::FAULTS, Fault::Handle),
         wrap(stored::FAULTS, Fault::Stored),
         wrap(identity::FAULTS, |()| Fault::Identity),
         wrap(kept::FAULTS, Fault::Kept),
@@ -94,6 +99,7 @@ fn all() -> Vec<Broken> {
 struct BrokenBackend {
     fault: Fault,
     store: Arc<Store>,
+    copies: Copies,
 }
 
 impl BrokenBackend {
@@ -167,6 +173,7 @@ impl SessionBackend for BrokenBackend {
         let outcome = match self.fault {
             Fault::Create(fault) => create::create(fault, &self.store, id, record, now).await,
             Fault::Index(fault) => index::create(fault, &self.store, id, record, now).await,
+            Fault::Handle(_) => self.copies.create(&self.store, id, record, now).await,
             _ => self.store.create(id, record, now).await,
         }?;
         if outcome == CreateOutcome::Created {
@@ -184,6 +191,7 @@ impl SessionBackend for BrokenBackend {
         }
         match self.fault {
             Fault::Load(fault) => load::load(fault, &self.store, id, now).await,
+            Fault::Handle(fault) => self.copies.load(fault, &self.store, id, now).await,
             _ => self.store.load(id, now).await,
         }
     }
@@ -196,6 +204,7 @@ impl SessionBackend for BrokenBackend {
         }
         match self.fault {
             Fault::Load(fault) => load::load_latest(fault, &self.store, id, now).await,
+            Fault::Handle(fault) => self.copies.load(fault, &self.store, id, now).await,
             _ => self.store.load(id, now).await,
         }
     }
@@ -223,6 +232,7 @@ impl SessionBackend for BrokenBackend {
         let outcome = match self.fault {
             Fault::Update(fault) => update::update(fault, &self.store, id, expected, record, now).await,
             Fault::Index(fault) => index::update(fault, &self.store, id, expected, record, now).await,
+            Fault::Handle(fault) => self.copies.update(fault, &self.store, id, expected, record, now).await,
             _ => self.store.update(id, expected, record, now).await,
         }?;
         if outcome == UpdateOutcome::Updated {
@@ -236,6 +246,7 @@ impl SessionBackend for BrokenBackend {
         let id = self.id(id);
         let touched = match self.fault {
             Fault::Touch(fault) => touch::touch(fault, &self.store, id, expires_at, now).await,
+            Fault::Handle(_) => self.copies.touch(&self.store, id, expires_at, now).await,
             _ => self.store.touch(id, expires_at, now).await,
         }?;
         if touched {
@@ -271,6 +282,7 @@ impl SessionBackend for BrokenBackend {
         match self.fault {
             Fault::Delete(fault) => delete::delete(fault, &self.store, id, expected, now).await,
             Fault::Index(fault) => index::delete(fault, &self.store, id, expected, now).await,
+            Fault::Handle(_) => self.copies.delete(&self.store, id, expected, now).await,
             _ => self.store.delete(id, expected, now).await,
         }
     }
@@ -282,6 +294,7 @@ impl SessionBackend for BrokenBackend {
             }
             Fault::Purge(fault) => purge::purge_expired(fault, &self.store, now, limit).await,
             Fault::Index(fault) => index::purge_expired(fault, &self.store, now, limit).await,
+            Fault::Handle(_) => self.copies.purge_expired(&self.store, now, limit).await,
             _ => self.store.memory.purge_expired(now, limit).await,
         }
     }

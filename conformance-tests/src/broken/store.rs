@@ -2,7 +2,7 @@
 //! dead live and the living dead.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ pub(super) struct Store {
     /// The slack that it was opened with: only then does it remove records by itself.
     removes_after: Option<Duration>,
     history: Mutex<History>,
+    counted: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -244,6 +245,11 @@ impl Store {
 
     pub(super) fn forget_others(&self) {
         self.history().others.clear();
+    }
+
+    /// Whether this question is asked for the twentieth time, or the fortieth.
+    pub(super) fn is_twentieth(&self) -> bool {
+        self.counted.fetch_add(1, Ordering::Relaxed) % 20 == 19
     }
 
     fn history(&self) -> MutexGuard<'_, History> {

@@ -17,6 +17,7 @@ pub(super) enum Fault {
     LiveKeepsTouchedAt,
     LiveMovesTouchedAtBack,
     RacesUpdate,
+    RacesTouch,
     RacesDelete,
     ExpiredRevived,
     ExpiredSaysTrue,
@@ -45,6 +46,7 @@ pub(super) const FAULTS: &[(Fault, &str, &str)] = &[
         "touch never moves `touched_at` back",
     ),
     (Fault::RacesUpdate, "touch_races_update", "a touch loses nothing of an update at the same time"),
+    (Fault::RacesTouch, "touch_races_touch", "of two touches at once the farther one stays"),
     (Fault::RacesDelete, "touch_races_delete", "no late touch brings a deleted session back"),
     (
         Fault::ExpiredRevived,
@@ -87,6 +89,11 @@ pub(super) async fn touch(
         Fault::RacesUpdate => {
             pause().await;
             return replace(store, id, touched, now).await;
+        }
+        Fault::RacesTouch => {
+            // Long enough for another touch to come and go, not only to come.
+            pause().await;
+            pause().await;
         }
         Fault::RacesDelete => {
             pause().await;

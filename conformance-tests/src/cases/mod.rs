@@ -3,9 +3,11 @@
 mod clocks;
 mod compare_and_set;
 mod crud;
+mod equivalence;
 mod expiry;
 mod hostile;
 mod lifecycle;
+mod linearizability;
 mod list;
 mod payload;
 mod principal;
@@ -38,6 +40,8 @@ pub(crate) fn backend() -> Vec<Case> {
         hostile::CASES,
         unreadable::CASES,
         slow::CASES,
+        linearizability::CASES,
+        equivalence::CASES,
     ]
     .concat()
 }

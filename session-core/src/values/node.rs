@@ -261,17 +261,23 @@ impl Node {
 /// noticed even behind the entry that was looked for.
 fn lookup_text(mut text: Bytes, segments: &[Cow<'static, str>]) -> Result<Option<Bytes>> {
     for segment in segments {
-        let wanted = index(segment);
         let mut found = None;
-        let mut position = 0;
         let mut entries = Entries::of(&text);
-        while entries.advance()? {
-            let matches =
-                if entries.have_keys() { entries.key_is(segment)? } else { wanted == Some(position) };
-            if matches && found.replace(entries.value()).is_some() {
-                return Err(Flaw::DuplicateKey.into());
+        if entries.have_keys() {
+            while entries.advance_to(segment)? {
+                if found.replace(entries.value()).is_some() {
+                    return Err(Flaw::DuplicateKey.into());
+                }
             }
-            position += 1;
+        } else {
+            let wanted = index(segment);
+            let mut position = 0;
+            while entries.advance()? {
+                if wanted == Some(position) {
+                    found = Some(entries.value());
+                }
+                position += 1;
+            }
         }
         match found {
             Some(range) => text = text.slice(range),

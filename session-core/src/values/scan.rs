@@ -3,13 +3,17 @@
 //! What is skipped is checked for structure: literals, numbers, escapes, brackets. What it means is
 //! left to the decoder: UTF-8, surrogates, the range of a number.
 
+mod compact;
 mod cursor;
 mod runs;
+mod stops;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use compact::Compact;
 use cursor::Cursor;
+use stops::Stops;
 
 /// How deep text may be nested: as deep as serde_json decodes it.
 pub(super) const MAX_NESTING: usize = 127;
@@ -62,6 +66,8 @@ pub(super) struct Entries<'a> {
     shape: Shape,
     next: Next,
     entry: Entry,
+    /// Behind the entry.
+    stops: Stops<'a>,
 }
 
 /// What [`Entries`] come to next.
@@ -90,32 +96,58 @@ struct Entry {
 impl<'a> Entries<'a> {
     pub(super) fn of(text: &'a [u8]) -> Self {
         let entry = Entry { key: (0, 0), key_is_escaped: false, value: (0, 0) };
-        Self { text, shape: Shape::of(text), next: Next::First, entry }
+        Self { text, shape: Shape::of(text), next: Next::First, entry, stops: Stops::of(text) }
     }
 
     /// Steps to the next entry; whether there is one.
     #[inline(always)]
     pub(super) fn advance(&mut self) -> Result<bool, Flaw> {
-        let Self { text, shape, next, entry: Entry { value: (_, at), .. } } = *self;
-        if next == Next::Member
-            && let Some(Ahead { key_end, value_end }) = look_ahead(text, at)
+        if self.next == Next::Member
+            && let Some(compact) = Compact::next(self.text, &mut self.stops)?
         {
-            let start = at + key_end + 2;
-            let end = match value_end {
-                Some(end) => at + end,
-                None => skip_value(text, start)?,
-            };
-            let key = (at + 1, at + key_end + 1);
-            self.entry = Entry { key, key_is_escaped: false, value: (start, end) };
+            self.entry = compact.entry(self.text);
             return Ok(true);
         }
+        self.advance_carefully()
+    }
+
+    #[inline(always)]
+    fn advance_carefully(&mut self) -> Result<bool, Flaw> {
+        let Self { text, shape, next, .. } = *self;
+        let at = text.len() - self.stops.rest.len();
         let Some(entry) = any_entry(text, at, shape, next)? else {
             self.next = Next::Nothing;
             return Ok(false);
         };
+        self.stops.skip(entry.value.1 - at);
         self.entry = entry;
         self.next = if shape == Shape::Map { Next::Member } else { Next::Element };
         Ok(true)
+    }
+
+    /// Steps to the next entry of a map whose key is `segment`; whether there is one. A list has none.
+    #[inline(always)]
+    pub(super) fn advance_to(&mut self, segment: &str) -> Result<bool, Flaw> {
+        loop {
+            // A copy, so that it stays in registers while entries are passed by.
+            let mut stops = self.stops;
+            while self.next == Next::Member
+                && let Some(compact) = Compact::next(self.text, &mut stops)?
+            {
+                if same(compact.key, segment.as_bytes()) {
+                    self.stops = stops;
+                    self.entry = compact.entry(self.text);
+                    return Ok(true);
+                }
+            }
+            self.stops = stops;
+            if !self.advance_carefully()? {
+                return Ok(false);
+            }
+            if self.key_is(segment)? {
+                return Ok(true);
+            }
+        }
     }
 
     /// Whether these are the entries of a map.
@@ -125,17 +157,15 @@ impl<'a> Entries<'a> {
 
     /// Whether the key of this entry is `segment`.
     #[inline(always)]
-    pub(super) fn key_is(&self, segment: &str) -> Result<bool, Flaw> {
+    fn key_is(&self, segment: &str) -> Result<bool, Flaw> {
         if self.entry.key_is_escaped {
             return Ok(self.key()?.is_some_and(|key| key == segment));
         }
         let (start, end) = self.entry.key;
-        if end - start != segment.len() + 2 {
-            return Ok(false);
-        }
-        let (key, segment) = (&self.text[start + 1..end - 1], segment.as_bytes());
-        // Most keys of one length differ in their first bytes, which costs less than a call to find out.
-        Ok(key.first_chunk::<8>() == segment.first_chunk() && key == segment)
+        Ok(match &self.text[start..end] {
+            [b'"', key @ .., b'"'] => same(key, segment.as_bytes()),
+            _ => false,
+        })
     }
 
     /// The key itself; `None` in a list. Fails where it is not Unicode: bytes that are not UTF-8, half a
@@ -159,34 +189,11 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What stands in the next 64 bytes.
-struct Ahead {
-    /// Where the closing quote of the key is.
-    key_end: usize,
-    /// Where the value ends, if it is a text and ends there.
-    value_end: Option<usize>,
-}
-
-/// Looks at the entry of a map at `at`, behind another one: comma, key and colon without whitespace and
-/// without an escape, as most are. `None` says nothing about the text.
+/// Whether both are the same. Most keys of one length differ in their first bytes, which costs less than a
+/// call to find out.
 #[inline(always)]
-fn look_ahead(text: &[u8], at: usize) -> Option<Ahead> {
-    let line: &[u8; 64] = text.get(at..)?.first_chunk()?;
-    if !line.starts_with(b",\"") {
-        return None;
-    }
-    // Without that at the opening quote.
-    let stops = runs::stops(line) & !0b11;
-    let key_end = stops.trailing_zeros() as usize;
-    let without_lowest = |bits: u64| bits & bits.wrapping_sub(1);
-    let text_end = without_lowest(without_lowest(stops)).trailing_zeros() as usize;
-    match line.get(key_end..)? {
-        [b'"', b':', b'"', ..] if line.get(text_end) == Some(&b'"') => {
-            Some(Ahead { key_end, value_end: Some(text_end + 1) })
-        }
-        [b'"', b':', first, ..] if *first > b' ' => Some(Ahead { key_end, value_end: None }),
-        _ => None,
-    }
+fn same(key: &[u8], segment: &[u8]) -> bool {
+    key.len() == segment.len() && key.first_chunk::<8>() == segment.first_chunk() && key == segment
 }
 
 /// The end of the value at `at`, of an entry.

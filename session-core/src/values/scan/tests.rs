@@ -96,8 +96,134 @@ proptest! {
             let mut entries = Entries::of(text.as_bytes());
             prop_assert!(entries.advance().unwrap());
             prop_assert_eq!(entries.key_is(&key), Ok(true));
+            prop_assert_eq!(Entries::of(text.as_bytes()).advance_to(&key), Ok(true));
             prop_assert_eq!(entries.key_is(&other), Ok(key == other));
             prop_assert_eq!(entries.key().unwrap().unwrap(), key.as_str());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_entry_is_found_where_walking_finds_it(text in compact_map(), broken in broken_compact_map()) {
+        for text in [text.as_bytes(), &broken] {
+            let keys = keys(text);
+            for key in keys.iter().flatten().map(String::as_str).chain(["absent"]) {
+                prop_assert_eq!(found(text, key), walked_to(text, key), "{:?}", key);
+            }
+        }
+    }
+
+    #[test]
+    fn stops_are_met_in_order_wherever_one_skips_to(
+        places in prop::collection::btree_set(0_usize..320, 0..40),
+        steps in prop::collection::vec((any::<bool>(), prop_oneof![0_usize..4, 0_usize..150]), 1..40),
+        len in 0_usize..320,
+    ) {
+        let stop = |place: usize| [b'"', b'\\', b'\n', 0][place % 4];
+        let text: Vec<u8> = (0..len).map(|at| if places.contains(&at) { stop(at) } else { b'x' }).collect();
+        let mut stops = Stops::of(&text);
+        for (plain, bytes) in steps {
+            let at = len - stops.rest.len();
+            if !plain {
+                let moved = stops.skip(bytes).map(|()| len - stops.rest.len());
+                prop_assert_eq!(moved, Some(at + bytes).filter(|end| *end <= len));
+            } else if stops.skip_plain().is_some() {
+                prop_assert_eq!(Some(len - stops.rest.len()), places.range(at..).next().copied());
+            } else {
+                prop_assert!(places.range(at..).all(|place| *place >= len));
+                break;
+            }
+        }
+    }
+}
+
+/// All keys at the top, as far as the text can be read.
+fn keys(text: &[u8]) -> Vec<Option<String>> {
+    let (mut entries, mut keys) = (Entries::of(text), Vec::new());
+    while let Ok(true) = entries.advance() {
+        keys.push(entries.key().ok().flatten().map(Cow::into_owned));
+    }
+    keys
+}
+
+/// The places of all values behind `key`.
+fn found(text: &[u8], key: &str) -> Result<Vec<Range<usize>>, Flaw> {
+    let (mut entries, mut found) = (Entries::of(text), Vec::new());
+    while entries.advance_to(key)? {
+        found.push(entries.value());
+    }
+    Ok(found)
+}
+
+/// The same by looking at every key.
+fn walked_to(text: &[u8], key: &str) -> Result<Vec<Range<usize>>, Flaw> {
+    let (mut entries, mut found) = (Entries::of(text), Vec::new());
+    while entries.advance()? {
+        if entries.key_is(key)? {
+            found.push(entries.value());
+        }
+    }
+    Ok(found)
+}
+
+/// Whatever stands in an entry, it stands at every distance from where a stretch of 64 bytes begins, and so
+/// does where the text breaks off.
+#[test]
+fn quotes_escapes_and_ends_at_every_offset_are_judged_as_serde_json_does() {
+    for offset in 0..=64 {
+        let pad = "p".repeat(offset);
+        for entry in [
+            r#""key":"text""#,
+            r#""key":"te\"xt""#,
+            r#""k\"ey":"text""#,
+            r#""key":"\\""#,
+            r#""key":"""#,
+            r#""":"""#,
+            r#""key":12345"#,
+            r#""key" :"text""#,
+            r#""key": "text""#,
+            r#""key":"te"xt""#,
+            r#""key"x"text""#,
+            r#""key":,"text""#,
+            r#""key":12345x"#,
+            "\"key\":\"te\nxt\"",
+            "\"k\ney\":\"text\"",
+            "\"key\":\"te\u{e9}xt\"",
+        ] {
+            let tail = format!(r#""tail":"{}","last":1}}"#, "t".repeat(70));
+            let text = format!(r#"{{"a":1,"b":"{pad}",{entry},"c":"d",{entry},{tail}"#);
+            agrees_with_serde_json(text.as_bytes());
+            if let Ok(Value::Object(map)) = serde_json::from_str(&text) {
+                assert_eq!(level(text.as_bytes()), Ok(Value::Object(map.clone())), "{text}");
+                for (key, value) in map {
+                    let places = found(text.as_bytes(), &key).unwrap();
+                    assert_eq!(
+                        places.len(),
+                        if entry.starts_with("\"k") && key.starts_with('k') || key.is_empty() {
+                            2
+                        } else {
+                            1
+                        }
+                    );
+                    for place in places {
+                        assert_eq!(serde_json::from_str::<Value>(&text[place]).unwrap(), value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_of_compact_maps_is_malformed() {
+    for offset in 0..64 {
+        let pad = "p".repeat(offset);
+        let text = format!(r#"{{"a":1,"{pad}":"{pad}","b":"c","d":12345,"e\"":"\\","f":"g","h":"i"}}"#);
+        assert_eq!(walk(text.as_bytes()), Ok(()));
+        for len in 0..text.len() {
+            assert_eq!(walk(&text.as_bytes()[..len]), Err(Flaw::Malformed), "{len} of {text}");
+            assert_eq!(found(&text.as_bytes()[..len], "b"), Err(Flaw::Malformed), "{len} of {text}");
         }
     }
 }
