@@ -8,19 +8,26 @@ use crate::check::CaseResult;
 use crate::context::Context;
 use crate::harness::Promises;
 
-/// One rule of the contract, ready to run on any driver.
-#[derive(Clone, Copy)]
-pub(crate) struct Case {
+/// One rule of the contract, ready to run on any driver, or on any other subject with a [`Ground`].
+pub(crate) struct Case<G = Context> {
     pub(crate) group: &'static str,
     pub(crate) name: &'static str,
     pub(crate) sentence: &'static str,
     pub(crate) needs: &'static [Need],
-    pub(crate) run: fn(Context) -> CaseFuture,
+    pub(crate) run: fn(G) -> CaseFuture,
 }
 
 pub(crate) type CaseFuture = Pin<Box<dyn Future<Output = CaseResult> + Send>>;
 
-impl Case {
+impl<G> Clone for Case<G> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<G> Copy for Case<G> {}
+
+impl<G> Case<G> {
     /// `group::name`, as lists and matrices have it.
     pub(crate) fn full_name(&self) -> String {
         format!("{}::{}", self.group, self.name)
@@ -37,7 +44,7 @@ impl Case {
     }
 }
 
-impl fmt::Debug for Case {
+impl<G> fmt::Debug for Case<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full_name())
     }

@@ -1,5 +1,6 @@
 //! What the body of a case works with: a fresh namespace, a clock that stands still, a seeded generator.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,22 @@ pub(crate) enum Effort {
     Brief,
 }
 
+/// What the bodies of cases work with, and how it is made of what is under test.
+pub(crate) trait Ground: Clone + Send + Sync + 'static {
+    /// What is under test.
+    type Subject: ?Sized + Send + Sync + 'static;
+
+    fn open(
+        subject: Arc<Self::Subject>,
+        seed: u64,
+        steps: Steps,
+        effort: Effort,
+    ) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Removes what the case has opened.
+    fn discard(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// Everything that a case may touch. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -49,14 +66,11 @@ struct Shared {
     effort: Effort,
 }
 
-impl Context {
+impl Ground for Context {
+    type Subject = dyn Harness;
+
     /// Opens a namespace of its own.
-    pub(crate) async fn open(
-        harness: Arc<dyn Harness>,
-        seed: u64,
-        steps: Steps,
-        effort: Effort,
-    ) -> Result<Self> {
+    async fn open(harness: Arc<dyn Harness>, seed: u64, steps: Steps, effort: Effort) -> Result<Self> {
         // From the operating system: a run with an old seed must not meet that run's sessions.
         let namespace = format!("c{:016x}", rand::random::<u64>());
         let backend = harness.open(&namespace).await?;
@@ -73,14 +87,15 @@ impl Context {
         })
     }
 
-    /// Removes what the case has opened.
-    pub(crate) async fn discard(&self) {
+    async fn discard(&self) {
         let namespaces = lock(&self.shared.namespaces).clone();
         for namespace in namespaces {
             self.shared.harness.discard(&namespace).await;
         }
     }
+}
 
+impl Context {
     /// The driver, on the case's own namespace.
     pub(crate) fn backend(&self) -> Arc<dyn SessionBackend> {
         self.shared.backend.clone()

@@ -1,4 +1,4 @@
-//! Runs one case on one driver: a thread and a runtime of its own, and a limit to its time.
+//! Runs one case on one subject: a thread and a runtime of its own, and a limit to its time.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::check::{CaseResult, Failure};
-use crate::context::{Context, Effort};
-use crate::harness::Harness;
+use crate::context::{Effort, Ground};
 use crate::recorder::Steps;
 
 /// How cases are run.
@@ -25,13 +24,17 @@ pub(crate) struct Options {
 }
 
 /// Runs a case; an error is the whole report.
-pub(crate) fn execute(case: Case, harness: Arc<dyn Harness>, options: Options) -> Result<(), String> {
+pub(crate) fn execute<G: Ground>(
+    case: Case<G>,
+    subject: Arc<G::Subject>,
+    options: Options,
+) -> Result<(), String> {
     let steps = Steps::default();
     let (sender, receiver) = mpsc::channel();
     let seed = case_seed(options.seed, &case);
     let (thread_steps, effort) = (steps.clone(), options.effort);
     let body = move || {
-        let result = catch_unwind(AssertUnwindSafe(|| on_runtime(case, harness, seed, thread_steps, effort)));
+        let result = catch_unwind(AssertUnwindSafe(|| on_runtime(case, subject, seed, thread_steps, effort)));
         // Nobody listens any more if the time is up.
         let _ = sender.send(result.unwrap_or_else(|panic| Err(Failure::new(panic_message(&*panic)))));
     };
@@ -49,14 +52,20 @@ pub(crate) fn execute(case: Case, harness: Arc<dyn Harness>, options: Options) -
     result.map_err(|failure| report(&case, options.seed, &failure, &steps))
 }
 
-fn on_runtime(case: Case, harness: Arc<dyn Harness>, seed: u64, steps: Steps, effort: Effort) -> CaseResult {
+fn on_runtime<G: Ground>(
+    case: Case<G>,
+    subject: Arc<G::Subject>,
+    seed: u64,
+    steps: Steps,
+    effort: Effort,
+) -> CaseResult {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("no runtime for the case: {error}")))?;
     let result = runtime.block_on(async {
-        let context = Context::open(harness, seed, steps, effort).await?;
+        let context = G::open(subject, seed, steps, effort).await?;
         // As a task: a race needs its body on the workers, and a panic must not skip the discarding.
         let result = tokio::spawn((case.run)(context.clone())).await;
         context.discard().await;
@@ -67,7 +76,7 @@ fn on_runtime(case: Case, harness: Arc<dyn Harness>, seed: u64, steps: Steps, ef
 }
 
 /// The same whatever else runs, so that a filter repeats what failed. FNV-1a over the name.
-fn case_seed(seed: u64, case: &Case) -> u64 {
+fn case_seed<G>(seed: u64, case: &Case<G>) -> u64 {
     let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     case.full_name().bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, hash)
 }
@@ -78,7 +87,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {}", text.unwrap_or_default())
 }
 
-fn report(case: &Case, seed: u64, failure: &Failure, steps: &Steps) -> String {
+fn report<G>(case: &Case<G>, seed: u64, failure: &Failure, steps: &Steps) -> String {
     let mut report = String::new();
     let _ = writeln!(report, "{failure}");
     let _ = writeln!(report, "  the contract: {}", case.sentence);

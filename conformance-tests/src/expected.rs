@@ -25,7 +25,7 @@ pub(crate) struct Expected {
 }
 
 const HEADER: &str = "\
-# Every case of the conformance suite and what it does on this driver: `pass`, or `skip: why`.
+# Every case of the conformance suite and what it does here: `pass`, or `skip: why`.
 # CONFORMANCE_WRITE_LIST=1 rewrites this file; look at the difference before you commit it.
 ";
 
@@ -53,19 +53,19 @@ impl Expected {
         list
     }
 
-    pub(crate) fn state(&self, case: &Case) -> Option<&State> {
+    pub(crate) fn state<G>(&self, case: &Case<G>) -> Option<&State> {
         self.states.get(&case.full_name())
     }
 
     /// Names in the list that are not among `cases`.
-    pub(crate) fn unknown(&self, cases: &[Case]) -> Vec<&str> {
+    pub(crate) fn unknown<G>(&self, cases: &[Case<G>]) -> Vec<&str> {
         let known = |name: &str| cases.iter().any(|case| case.full_name() == name);
         self.states.keys().map(String::as_str).filter(|name| !known(name)).collect()
     }
 
     /// Writes the list anew: what the promises do not allow is skipped, and so is what the old list
     /// skips with a reason of its own. A reason that a promise has overtaken is dropped.
-    pub(crate) fn write(&self, path: &Path, cases: &[Case], promises: &Promises) -> io::Result<()> {
+    pub(crate) fn write<G>(&self, path: &Path, cases: &[Case<G>], promises: &Promises) -> io::Result<()> {
         let mut text = HEADER.to_owned();
         let mut group = "";
         for case in cases {

@@ -1,4 +1,5 @@
-//! The conformance suite for drivers of session-kit: what every `SessionBackend` must do, as named tests.
+//! The conformance suites of session-kit: what every `SessionBackend` must do, and every integration with a web
+//! framework, as named tests.
 //!
 #![doc = include_str!("../README.md")]
 
@@ -11,6 +12,7 @@ mod equivalence;
 mod execute;
 mod expected;
 mod harness;
+pub mod http;
 mod linearizability;
 mod race;
 mod recorder;

@@ -1,4 +1,4 @@
-//! The whole suite on one driver, each case a real test with a name of its own.
+//! A whole suite on one subject, each case a real test with a name of its own.
 
 use std::env;
 use std::path::Path;
@@ -10,10 +10,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::case::Case;
 use crate::cases::{self, SLOW};
-use crate::context::Effort;
+use crate::context::{Effort, Ground};
 use crate::execute::{Options, execute};
 use crate::expected::{Expected, State};
-use crate::harness::Harness;
+use crate::harness::{Harness, Promises};
 use crate::summary::{Summary, write_line};
 
 /// Runs every case on a driver, against the committed list at `list` (relative to the package).
@@ -22,9 +22,24 @@ use crate::summary::{Summary, write_line};
 /// more, `driver::list::is_complete`, compares the list with the cases there are. The environment
 /// variables are described at the [crate's top](crate).
 pub fn run(harness: impl Harness, list: impl AsRef<Path>) -> ExitCode {
+    let (row, promises) = (harness.name().to_owned(), harness.promises());
+    let harness: Arc<dyn Harness> = Arc::new(harness);
+    run_suite(Suite { cases: cases::all(), subject: harness, row, promises }, list.as_ref())
+}
+
+/// Cases, and what they are run on.
+pub(crate) struct Suite<G: Ground> {
+    pub(crate) cases: Vec<Case<G>>,
+    pub(crate) subject: Arc<G::Subject>,
+    pub(crate) row: String,
+    pub(crate) promises: Promises,
+}
+
+pub(crate) fn run_suite<G: Ground>(suite: Suite<G>, list: &Path) -> ExitCode {
     let arguments = Arguments::from_args();
-    match prepare(Arc::new(harness), list.as_ref(), arguments.list) {
-        Ok((trials, row, summary)) => {
+    let row = suite.row.clone();
+    match prepare(suite, list, arguments.list) {
+        Ok((trials, summary)) => {
             let conclusion = libtest_mimic::run(&arguments, trials);
             if !arguments.list
                 && let Err(error) = write_line(&row, &summary.line(&row))
@@ -59,13 +74,12 @@ fn is_quick() -> bool {
     env::var_os("CONFORMANCE_QUICK").is_some_and(|value| value == "1")
 }
 
-fn prepare(
-    harness: Arc<dyn Harness>,
+fn prepare<G: Ground>(
+    suite: Suite<G>,
     list: &Path,
     only_names: bool,
-) -> Result<(Vec<Trial>, String, Summary), String> {
-    let cases = cases::all();
-    let promises = harness.promises();
+) -> Result<(Vec<Trial>, Summary), String> {
+    let Suite { cases, subject, row, promises } = suite;
     let read = || Expected::read(list).map_err(|error| format!("{}: {error}", list.display()));
     let mut expected = read()?;
     if writes_lists() && !only_names {
@@ -77,29 +91,28 @@ fn prepare(
     if !only_names {
         println!("seed: CONFORMANCE_SEED={}", options.seed);
     }
-    let row = harness.name().to_owned();
     let summary = Summary::default();
     let mut trials = vec![list_trial(&row, &expected, &cases, list)];
     for case in cases {
         let state = expected.state(&case).cloned();
         let unmet = case.unmet_need(&promises);
-        let (harness, summary) = (harness.clone(), summary.clone());
+        let (subject, summary) = (subject.clone(), summary.clone());
         let body = move || {
-            let result = judge(case, state, unmet, harness, options, &summary);
+            let result = judge(case, state, unmet, subject, options, &summary);
             result.inspect_err(|_| summary.failed()).map_err(Failed::from)
         };
         let trial = Trial::test(format!("{row}::{}", case.full_name()), body);
         trials.push(trial.with_ignored_flag(case.group == SLOW && is_quick()));
     }
-    Ok((trials, row, summary))
+    Ok((trials, summary))
 }
 
 /// Runs a case and holds its result against the list.
-fn judge(
-    case: Case,
+fn judge<G: Ground>(
+    case: Case<G>,
     state: Option<State>,
     unmet: Option<&str>,
-    harness: Arc<dyn Harness>,
+    subject: Arc<G::Subject>,
     options: Options,
     summary: &Summary,
 ) -> Result<(), String> {
@@ -110,11 +123,11 @@ fn judge(
         }
         (Some(State::Pass), None) => {
             summary.executed(case.group);
-            execute(case, harness, options)
+            execute(case, subject, options)
         }
         (Some(State::Skip(reason)), _) => {
             summary.skipped();
-            match execute(case, harness, options) {
+            match execute(case, subject, options) {
                 Ok(()) => Err(format!("skipped because `{reason}`, but it passes: promise it, or list it")),
                 Err(_) => Ok(()),
             }
@@ -122,7 +135,7 @@ fn judge(
     }
 }
 
-fn list_trial(row: &str, expected: &Expected, cases: &[Case], list: &Path) -> Trial {
+fn list_trial<G>(row: &str, expected: &Expected, cases: &[Case<G>], list: &Path) -> Trial {
     let mut problems = expected.problems.clone();
     problems.extend(expected.unknown(cases).iter().map(|name| format!("no such case: `{name}`")));
     problems.extend(

@@ -39,6 +39,8 @@ struct Shared {
     acts: VecDeque<(Operation, Act)>,
     /// Runs before each call of the verb.
     always: Option<(Operation, Arc<dyn Fn() -> Running + Send + Sync>)>,
+    /// What every verb fails with.
+    broken: Option<ErrorKind>,
     /// Whether lists come in another order, with a session on them twice.
     shuffles: bool,
     /// Verbs on their way, which the core was told have failed.
@@ -95,6 +97,15 @@ impl Spy {
         self.lock().shuffles = true;
     }
 
+    /// Lets every verb fail from now on, before it reaches the store.
+    pub(crate) fn break_down(&self, kind: ErrorKind) {
+        self.lock().broken = Some(kind);
+    }
+
+    pub(crate) fn recover(&self) {
+        self.lock().broken = None;
+    }
+
     pub(crate) fn lose_reply(&self, operation: Operation, kind: ErrorKind) {
         self.act(operation, Act::LoseReply(kind));
     }
@@ -136,6 +147,9 @@ impl Spy {
         let (always, act) = {
             let mut shared = self.lock();
             shared.calls.count(operation);
+            if let Some(kind) = shared.broken {
+                return Err(kind.into());
+            }
             let always = shared.always.as_ref().filter(|(which, _)| *which == operation);
             let always = always.map(|(_, other)| other.clone());
             let index = shared.acts.iter().position(|(which, _)| *which == operation);

@@ -34,6 +34,9 @@ pub enum SessionEvent {
     Forged(SessionId),
     /// A request came with a secret that was replaced periodically, long ago: somebody has kept a copy.
     Replayed(SessionId),
+    /// A request came with the tokens of these two live sessions, and got neither: somebody may have planted
+    /// one of them.
+    Ambiguous(SessionId, SessionId),
     /// A request ended its session.
     Destroyed(SessionId),
     /// A session was ended from outside: by its principal, an operator, a limit or a replay.
@@ -58,6 +61,8 @@ pub struct Stats {
     pub forged_total: u64,
     /// [`Replayed`](SessionEvent::Replayed).
     pub replayed_total: u64,
+    /// [`Ambiguous`](SessionEvent::Ambiguous).
+    pub ambiguous_total: u64,
     /// [`Destroyed`](SessionEvent::Destroyed).
     pub destroyed_total: u64,
     /// [`Revoked`](SessionEvent::Revoked).
@@ -84,6 +89,7 @@ struct Counters {
     superseded: AtomicU64,
     forged: AtomicU64,
     replayed: AtomicU64,
+    ambiguous: AtomicU64,
     destroyed: AtomicU64,
     revoked: AtomicU64,
     expired: AtomicU64,
@@ -112,6 +118,7 @@ impl Observer {
             SessionEvent::Superseded(_) => (&counters.superseded, 1),
             SessionEvent::Forged(_) => (&counters.forged, 1),
             SessionEvent::Replayed(_) => (&counters.replayed, 1),
+            SessionEvent::Ambiguous(..) => (&counters.ambiguous, 1),
             SessionEvent::Destroyed(_) => (&counters.destroyed, 1),
             SessionEvent::Revoked(_) => (&counters.revoked, 1),
             SessionEvent::Expired(removed) => (&counters.expired, removed),
@@ -134,6 +141,7 @@ impl Observer {
             superseded,
             forged,
             replayed,
+            ambiguous,
             destroyed,
             revoked,
             expired,
@@ -146,6 +154,7 @@ impl Observer {
             superseded_total: read(superseded),
             forged_total: read(forged),
             replayed_total: read(replayed),
+            ambiguous_total: read(ambiguous),
             destroyed_total: read(destroyed),
             revoked_total: read(revoked),
             expired_total: read(expired),

@@ -3,6 +3,8 @@
 //! An integration makes one [`HttpSessions`], calls [`begin`](HttpSessions::begin) with each request's
 //! head, hands the [`RequestSession`] to the handlers and calls [`finish`](Exchange::finish) with the
 //! answer's status before its head leaves. It depends on no version of any HTTP crate.
+//! All that [`Finished`] names goes into the answer: which of it is there depends on how tokens travel, by
+//! a cookie or as [`bearer`](HttpSessions::bearer) tokens.
 //!
 //! ```
 //! # use session_core::http::{Head, HttpSessions};
@@ -18,10 +20,23 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "actix-web-4")]
+mod actix_web;
+mod answer;
 #[cfg(feature = "axum-core-0_5")]
 mod axum_core;
 mod cookie;
 mod exchange;
+mod finished;
+mod head;
+mod sessions;
+mod transport;
 
 pub use cookie::{SameSite, SessionCookie};
-pub use exchange::{Exchange, Finished, Head, HttpSessions, RequestSession};
+pub use exchange::{Exchange, RequestSession};
+pub use finished::Finished;
+pub use head::Head;
+pub use sessions::HttpSessions;
+
+/// The header by which [`bearer`](HttpSessions::bearer) sessions hand out tokens, as HTTP/2 writes it.
+pub const SESSION_TOKEN: &str = "session-token";

@@ -441,6 +441,14 @@ impl Session {
         self.state().has_ending()
     }
 
+    /// Moves the expiry if that is due, and does nothing else.
+    pub(crate) async fn touch_if_due(&self) {
+        let base = self.state().base().cloned();
+        if let Some(base) = base {
+            commit::touch_if_due(&self.shared.manager, &base).await;
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }

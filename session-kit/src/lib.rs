@@ -22,8 +22,8 @@
 //! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,
 //! `sqlite:///var/lib/app.db`). So are users and passwords: a `?` in a password is written `%3F`.
 //!
-//! What the crates behind it hold is exported here: the core's types at the top, the axum layer as
-//! `session_kit::axum`.
+//! What the crates behind it hold is exported here: the core's types at the top, the middleware for
+//! web frameworks as `session_kit::axum` and `session_kit::actix`.
 
 mod connect;
 mod url;
@@ -38,7 +38,14 @@ pub mod axum {
     pub use session_tower::SessionLayer;
 }
 
+/// Sessions in actix-web: [`SessionMiddleware`](actix::SessionMiddleware) goes around the routes,
+/// [`Session`] is an extractor.
+#[cfg(feature = "actix")]
+pub mod actix {
+    pub use session_actix::SessionMiddleware;
+}
+
 /// The README's examples, compiled.
-#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "actix", feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

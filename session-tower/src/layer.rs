@@ -45,6 +45,20 @@ impl SessionLayer {
     pub fn insecure_local(self) -> Self {
         Self { sessions: self.sessions.insecure_local() }
     }
+
+    /// The same layer with bearer tokens instead of a cookie, for clients that are no browsers. See
+    /// [`HttpSessions::bearer`].
+    #[must_use]
+    pub fn bearer(self) -> Self {
+        Self { sessions: self.sessions.bearer() }
+    }
+
+    /// The same layer, to which every request is activity, not only one that opens its session. See
+    /// [`HttpSessions::touch_always`] for what it costs.
+    #[must_use]
+    pub fn touch_always(self) -> Self {
+        Self { sessions: self.sessions.touch_always() }
+    }
 }
 
 impl<S> Layer<S> for SessionLayer {

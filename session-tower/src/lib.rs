@@ -8,8 +8,8 @@
 //!   away, nothing is but a `destroy` or `sign_out`.
 //! - If the commit fails, its status (503, 409, ...) and an empty body take the place of the answer; the
 //!   error is in the response's extensions as `Arc<session_core::Error>`, for an outer layer that draws a page.
-//! - An answer with the session's cookie is `Cache-Control: no-store`; one whose request asked for its session
-//!   has `Vary: Cookie`.
+//! - An answer with the session's token is `Cache-Control: no-store`; one whose request asked for its session
+//!   has `Vary: Cookie`, or `Vary: Authorization`.
 //!
 //! A handler may [`commit`](session_core::Session::commit) by itself, to learn the outcome before it answers. One
 //! that fails keeps its changes, and the layer commits them again: if the handler catches a `Conflict` and answers

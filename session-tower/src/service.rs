@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CACHE_CONTROL, COOKIE, HOST, SET_COOKIE, VARY};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, SET_COOKIE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_core::http::{Exchange, Finished, Head, HttpSessions};
+use session_core::http::{Exchange, Finished, Head, HttpSessions, SESSION_TOKEN};
 use tower_service::Service;
 
 /// A service whose requests have sessions; made by [`SessionLayer`](crate::SessionLayer).
@@ -51,6 +51,9 @@ fn head(headers: &HeaderMap) -> Head<'_> {
     let mut head = Head::new();
     for cookie in headers.get_all(COOKIE) {
         head = head.with_cookie(cookie.as_bytes());
+    }
+    for authorization in headers.get_all(AUTHORIZATION) {
+        head = head.with_authorization(authorization.as_bytes());
     }
     if let Some(host) = headers.get(HOST) {
         head = head.with_host(host.as_bytes());
@@ -118,8 +121,12 @@ fn apply<R: Default>(finished: Finished, mut response: Response<R>) -> Response<
     }
     let headers = response.headers_mut();
     // Only visible ASCII goes into these: the cookie's parts were checked, a token is base64url.
-    if let Some(cookie) = finished.set_cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+    let value = |text: Option<String>| HeaderValue::try_from(text?).ok();
+    if let Some(cookie) = value(finished.set_cookie) {
         headers.append(SET_COOKIE, cookie);
+    }
+    if let Some(token) = value(finished.session_token) {
+        headers.insert(HeaderName::from_static(SESSION_TOKEN), token);
     }
     if let Some(name) = finished.vary {
         headers.append(VARY, HeaderValue::from_static(name));

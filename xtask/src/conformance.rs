@@ -1,24 +1,27 @@
-//! The conformance table: what each driver's suite wrote about itself, and what must be there.
+//! The conformance table: what each suite of a driver or an integration wrote about itself, and what must
+//! be there.
 //!
 //! A suite that never ran writes nothing, so the rows are known here: a run cannot be green
 //! because a driver's tests were left out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
 /// The rows of a full run. For one that is the name of a service (`postgres`, `redis`), a run starts
-/// that server; the others are embedded stores, so nothing excuses their absence.
-pub(crate) const EXPECTED_ROWS: &[&str] = &["memory", "sqlite", "postgres", "redis"];
+/// that server; the others are embedded stores, and integrations, so nothing excuses their absence.
+pub(crate) const EXPECTED_ROWS: &[&str] =
+    &["memory", "sqlite", "postgres", "redis", "tower", "actix", "hyper"];
 
-/// Holds one line, `<n> of <n> broken backends caught`; every other file holds rows.
-const BROKEN_BACKENDS: &str = "broken.txt";
+/// Files that hold one line, `<n> of <n> broken <what> caught`, and the what; every other file holds rows.
+const BROKEN: [(&str, &str); 2] = [("broken.txt", "backends"), ("broken-integrations.txt", "integrations")];
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Table {
     expected: &'static [&'static str],
     rows: Vec<Row>,
-    broken_backends: Option<BrokenBackends>,
+    broken: BTreeMap<&'static str, Caught>,
     unreadable: Vec<String>,
 }
 
@@ -31,8 +34,9 @@ struct Row {
     skipped: u64,
 }
 
+/// How many of the broken ones a suite has caught.
 #[derive(Debug, PartialEq)]
-struct BrokenBackends {
+struct Caught {
     caught: u64,
     of: u64,
 }
@@ -77,10 +81,14 @@ impl Table {
                 problems.push(format!("two rows for {}", pair[0].name));
             }
         }
-        match &self.broken_backends {
-            Some(broken) if broken.caught != broken.of || broken.of == 0 => problems.push(broken.to_string()),
-            None if !quick => problems.push("no report on the broken backends".to_owned()),
-            _ => {}
+        for (_, what) in BROKEN {
+            match self.broken.get(what) {
+                Some(caught) if caught.caught != caught.of || caught.of == 0 => {
+                    problems.push(caught.line(what));
+                }
+                None if !quick => problems.push(format!("no report on the broken {what}")),
+                _ => {}
+            }
         }
         if !quick {
             let missing = self.missing_rows().filter(|name| !excused.contains(name));
@@ -95,12 +103,12 @@ impl Table {
 
     fn add(&mut self, file: &str, text: &str) {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let understood = if file == BROKEN_BACKENDS {
-                let first = self.broken_backends.is_none();
-                self.broken_backends = BrokenBackends::parse(line);
-                first && self.broken_backends.is_some()
-            } else {
-                Row::parse(line).map(|row| self.rows.push(row)).is_some()
+            let broken = BROKEN.iter().find(|(name, _)| *name == file);
+            let understood = match broken {
+                Some((_, what)) => {
+                    Caught::parse(line, what).is_some_and(|caught| self.broken.insert(what, caught).is_none())
+                }
+                None => Row::parse(line).map(|row| self.rows.push(row)).is_some(),
             };
             if !understood {
                 self.unreadable.push(format!("{file}: {line}"));
@@ -117,10 +125,13 @@ impl fmt::Display for Table {
         for name in self.missing_rows() {
             writeln!(formatter, "{name} | did not run")?;
         }
-        match &self.broken_backends {
-            Some(broken) => writeln!(formatter, "{broken}"),
-            None => writeln!(formatter, "broken backends did not run"),
+        for (_, what) in BROKEN {
+            match self.broken.get(what) {
+                Some(caught) => writeln!(formatter, "{}", caught.line(what))?,
+                None => writeln!(formatter, "broken {what} did not run")?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -156,16 +167,15 @@ impl fmt::Display for Row {
     }
 }
 
-impl BrokenBackends {
-    fn parse(line: &str) -> Option<Self> {
-        let (caught, of) = line.trim().strip_suffix(" broken backends caught")?.split_once(" of ")?;
+impl Caught {
+    fn parse(line: &str, what: &str) -> Option<Self> {
+        let counts = line.trim().strip_suffix(&format!(" broken {what} caught"))?;
+        let (caught, of) = counts.split_once(" of ")?;
         Some(Self { caught: caught.parse().ok()?, of: of.parse().ok()? })
     }
-}
 
-impl fmt::Display for BrokenBackends {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} of {} broken backends caught", self.caught, self.of)
+    fn line(&self, what: &str) -> String {
+        format!("{} of {} broken {what} caught", self.caught, self.of)
     }
 }
 
@@ -175,7 +185,8 @@ mod tests {
 
     const MEMORY: &str = "memory | A 9 B 12 C 6 | total 28, failed 0, skipped 1";
     const SQLITE: &str = "sqlite | A 9 B 12 C 6 | total 27, failed 0, skipped 0";
-    const BROKEN: &str = "14 of 14 broken backends caught";
+    const BACKENDS: (&str, &str) = ("broken.txt", "14 of 14 broken backends caught");
+    const INTEGRATIONS: (&str, &str) = ("broken-integrations.txt", "3 of 3 broken integrations caught");
 
     fn table(files: &[(&str, &str)]) -> Table {
         let mut table = Table { expected: &["memory", "sqlite"], ..Table::default() };
@@ -184,26 +195,31 @@ mod tests {
     }
 
     fn full(memory: &str, broken: &str) -> Vec<String> {
-        table(&[("memory.txt", memory), ("sqlite.txt", SQLITE), (BROKEN_BACKENDS, broken)])
+        table(&[("memory.txt", memory), ("sqlite.txt", SQLITE), (BACKENDS.0, broken), INTEGRATIONS])
             .problems(false, &[])
     }
 
     #[test]
     fn a_full_table_has_no_problem_and_prints_as_written() {
-        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), (BROKEN_BACKENDS, BROKEN)];
+        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), BACKENDS, INTEGRATIONS];
         let table = table(&files);
         assert_eq!(table.problems(false, &[]), Vec::<String>::new());
-        assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{BROKEN}\n"));
+        let (backends, integrations) = (BACKENDS.1, INTEGRATIONS.1);
+        assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{backends}\n{integrations}\n"));
     }
 
     #[test]
     fn a_missing_row_fails_a_full_run_only() {
         let table = table(&[("memory.txt", MEMORY)]);
-        assert_eq!(table.problems(false, &[]), ["no report on the broken backends", "no row for sqlite"]);
+        let problems = table.problems(false, &[]);
+        let reports = ["no report on the broken backends", "no report on the broken integrations"];
+        assert_eq!(problems, [reports[0], reports[1], "no row for sqlite"]);
         assert_eq!(table.problems(true, &[]), Vec::<String>::new());
         assert_eq!(
             table.to_string(),
-            format!("{MEMORY}\nsqlite | did not run\nbroken backends did not run\n")
+            format!(
+                "{MEMORY}\nsqlite | did not run\nbroken backends did not run\nbroken integrations did not run\n"
+            )
         );
     }
 
@@ -215,15 +231,15 @@ mod tests {
             ("sqlite | | total 0, failed 0, skipped 27", 0),
             ("sqlite | A 1 | total 1, failed 1, skipped 0", 1),
         ] {
-            let table = table(&[("memory.txt", MEMORY), ("sqlite.txt", row), (BROKEN_BACKENDS, BROKEN)]);
+            let table = table(&[("memory.txt", MEMORY), ("sqlite.txt", row), BACKENDS, INTEGRATIONS]);
             assert_eq!(table.problems(false, &excused).len(), problems, "{row}");
         }
-        assert!(!table(&[(BROKEN_BACKENDS, BROKEN)]).problems(false, &excused).is_empty());
+        assert!(!table(&[BACKENDS, INTEGRATIONS]).problems(false, &excused).is_empty());
     }
 
     #[test]
     fn failed_cases_fail_the_table() {
-        let problems = full("memory | A 9 | total 9, failed 2, skipped 0", BROKEN);
+        let problems = full("memory | A 9 | total 9, failed 2, skipped 0", BACKENDS.1);
         assert_eq!(problems, ["2 of 9 cases failed on memory"]);
     }
 
@@ -232,7 +248,7 @@ mod tests {
         for row in
             ["memory | A 0 B 0 | total 3, failed 0, skipped 3", "memory | | total 0, failed 0, skipped 0"]
         {
-            assert_eq!(full(row, BROKEN), ["no case ran on memory"]);
+            assert_eq!(full(row, BACKENDS.1), ["no case ran on memory"]);
         }
     }
 
@@ -245,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_row_may_stand_once() {
-        assert_eq!(full(&format!("{MEMORY}\n{MEMORY}"), BROKEN), ["two rows for memory"]);
+        assert_eq!(full(&format!("{MEMORY}\n{MEMORY}"), BACKENDS.1), ["two rows for memory"]);
     }
 
     #[test]
@@ -261,10 +277,11 @@ mod tests {
             let table = table(&[("memory.txt", line)]);
             assert_eq!(table.problems(true, &[]), [format!("not understood: memory.txt: {line}")]);
         }
-        let broken = table(&[(BROKEN_BACKENDS, "most broken backends caught")]);
+        let broken = table(&[(BACKENDS.0, "most broken backends caught")]);
         assert_eq!(broken.problems(true, &[]), ["not understood: broken.txt: most broken backends caught"]);
-        let two = format!("{BROKEN}\n{BROKEN}");
-        assert_eq!(table(&[(BROKEN_BACKENDS, &two)]).problems(true, &[]).len(), 1);
+        let two = format!("{0}\n{0}", BACKENDS.1);
+        assert_eq!(table(&[(BACKENDS.0, &two)]).problems(true, &[]).len(), 1);
+        assert_eq!(table(&[(BACKENDS.0, INTEGRATIONS.1)]).problems(true, &[]).len(), 1);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use session_core::{
 
 use self::handle::Copies;
 pub use self::run::run;
+pub(crate) use self::run::{Proof, Suspect, prove};
 use self::store::{LIMIT, Store};
 
 /// One rule, broken. Each verb has its own list of them.

@@ -1,4 +1,4 @@
-//! Runs the suite on every broken backend and holds the outcome against the matrix.
+//! Runs a suite on everything that breaks a rule of it, and holds the outcome against a matrix.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::matrix::{self, Row};
 use super::{Broken, all};
 use crate::case::Case;
 use crate::cases;
-use crate::context::Effort;
+use crate::context::{Context, Effort, Ground};
 use crate::execute::{Options, execute};
 use crate::run::{seed, writes_lists};
 use crate::summary::write_line;
@@ -25,16 +25,44 @@ use crate::summary::write_line;
 /// every case catches at least one of them, and one that the matrix has no row too many. With
 /// `CONFORMANCE_WRITE_LIST=1` it writes what it saw in five runs to `<matrix>.proposal`, for review.
 pub fn run(matrix: impl AsRef<Path>) -> ExitCode {
+    let suspect = |broken: Broken| Suspect::<Context> {
+        name: broken.name,
+        breaks: broken.breaks,
+        // Afresh for each case: a broken driver may remember.
+        subject: Box::new(move || Arc::new(BrokenHarness(Driver::new(broken)))),
+    };
+    let suspects = all().into_iter().map(suspect).collect();
+    let proof = Proof { what: "backends", report: "broken", cases: cases::backend(), suspects };
+    prove(&Arc::new(proof), matrix.as_ref())
+}
+
+/// A suite, and what must not pass it.
+pub(crate) struct Proof<G: Ground> {
+    /// What the suspects are, as the last line names them.
+    pub(crate) what: &'static str,
+    /// The name of the file with that line.
+    pub(crate) report: &'static str,
+    pub(crate) cases: Vec<Case<G>>,
+    pub(crate) suspects: Vec<Suspect<G>>,
+}
+
+/// Something that breaks one rule.
+pub(crate) struct Suspect<G: Ground> {
+    pub(crate) name: &'static str,
+    pub(crate) breaks: &'static str,
+    pub(crate) subject: Box<dyn Fn() -> Arc<G::Subject> + Send + Sync>,
+}
+
+pub(crate) fn prove<G: Ground>(proof: &Arc<Proof<G>>, path: &Path) -> ExitCode {
     let arguments = Arguments::from_args();
-    let path = matrix.as_ref();
     let seed = match seed() {
         Ok(seed) => seed,
         Err(problem) => return fail(&problem),
     };
-    // No broken backend makes a case hang; correct cases take milliseconds.
+    // No suspect makes a case hang; correct cases take milliseconds.
     let options = Options { seed, effort: Effort::Brief, timeout: Duration::from_secs(60) };
     if writes_lists() && !arguments.list {
-        return match propose(path, options) {
+        return match propose(proof, path, options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         };
@@ -47,12 +75,13 @@ pub fn run(matrix: impl AsRef<Path>) -> ExitCode {
         println!("seed: CONFORMANCE_SEED={seed}");
     }
     let caught = Arc::new(AtomicUsize::new(0));
-    let total = all().len();
-    let conclusion = libtest_mimic::run(&arguments, trials(&rows, options, &caught));
+    let Proof { what, report, suspects, .. } = &**proof;
+    let conclusion = libtest_mimic::run(&arguments, trials(proof, &rows, options, &caught));
     if !arguments.list {
-        let line = format!("{} of {total} broken backends caught", caught.load(Ordering::SeqCst));
+        let caught = caught.load(Ordering::SeqCst);
+        let line = format!("{caught} of {} broken {what} caught", suspects.len());
         println!("{line}");
-        if let Err(error) = write_line("broken", &line) {
+        if let Err(error) = write_line(report, &line) {
             return fail(&format!("the summary cannot be written: {error}"));
         }
     }
@@ -64,13 +93,19 @@ fn fail(problem: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn trials(rows: &BTreeMap<String, Row>, options: Options, caught: &Arc<AtomicUsize>) -> Vec<Trial> {
-    let mut trials = vec![matrix_trial(rows), cases_trial(rows)];
-    for broken in all() {
-        let (row, caught) = (rows.get(broken.name).cloned(), caught.clone());
-        trials.push(Trial::test(format!("broken::{}", broken.name), move || {
+fn trials<G: Ground>(
+    proof: &Arc<Proof<G>>,
+    rows: &BTreeMap<String, Row>,
+    options: Options,
+    caught: &Arc<AtomicUsize>,
+) -> Vec<Trial> {
+    let mut trials = vec![matrix_trial(proof, rows), cases_trial(proof, rows)];
+    for (index, suspect) in proof.suspects.iter().enumerate() {
+        let (row, caught, proof) = (rows.get(suspect.name).cloned(), caught.clone(), proof.clone());
+        trials.push(Trial::test(format!("broken::{}", suspect.name), move || {
             let row = row.ok_or_else(|| Failed::from("it has no row in the matrix"))?;
-            judge(broken, &row, &failing(broken, options))?;
+            let suspect = &proof.suspects[index];
+            judge(suspect, &row, &failing(&proof.cases, suspect, options))?;
             caught.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }));
@@ -78,16 +113,20 @@ fn trials(rows: &BTreeMap<String, Row>, options: Options, caught: &Arc<AtomicUsi
     trials
 }
 
-/// Reports of the cases that fail on a broken backend, by name.
-fn failing(broken: Broken, options: Options) -> BTreeMap<String, String> {
-    let run = |case: Case| {
-        let report = execute(case, Arc::new(BrokenHarness(Driver::new(broken))), options).err()?;
+/// Reports of the cases that fail on a suspect, by name.
+fn failing<G: Ground>(cases: &[Case<G>], suspect: &Suspect<G>, options: Options) -> BTreeMap<String, String> {
+    let run = |case: &Case<G>| {
+        let report = execute(*case, (suspect.subject)(), options).err()?;
         Some((case.full_name(), report))
     };
-    cases::backend().into_iter().filter_map(run).collect()
+    cases.iter().filter_map(run).collect()
 }
 
-fn judge(broken: Broken, row: &Row, failing: &BTreeMap<String, String>) -> Result<(), Failed> {
+fn judge<G: Ground>(
+    suspect: &Suspect<G>,
+    row: &Row,
+    failing: &BTreeMap<String, String>,
+) -> Result<(), Failed> {
     let mut problems = Vec::new();
     for case in row.must.iter().filter(|case| !failing.contains_key(*case)) {
         problems.push(format!("passes, and must not: {case}"));
@@ -100,16 +139,16 @@ fn judge(broken: Broken, row: &Row, failing: &BTreeMap<String, String>) -> Resul
     if problems.is_empty() {
         return Ok(());
     }
-    Err(format!("it breaks this rule: {}\n{}", broken.breaks, problems.join("\n")).into())
+    Err(format!("it breaks this rule: {}\n{}", suspect.breaks, problems.join("\n")).into())
 }
 
-fn matrix_trial(rows: &BTreeMap<String, Row>) -> Trial {
-    let backends: BTreeSet<_> = all().iter().map(|broken| broken.name).collect();
-    let known: BTreeSet<_> = cases::backend().iter().map(Case::full_name).collect();
+fn matrix_trial<G: Ground>(proof: &Proof<G>, rows: &BTreeMap<String, Row>) -> Trial {
+    let suspects: BTreeSet<_> = proof.suspects.iter().map(|suspect| suspect.name).collect();
+    let known: BTreeSet<_> = proof.cases.iter().map(Case::full_name).collect();
     let mut problems = Vec::new();
     for (name, row) in rows {
-        if !backends.contains(name.as_str()) {
-            problems.push(format!("no such broken backend: {name}"));
+        if !suspects.contains(name.as_str()) {
+            problems.push(format!("no such suspect: {name}"));
         }
         for case in row.must.union(&row.may).filter(|case| !known.contains(*case)) {
             problems.push(format!("no such case: {case}"));
@@ -118,12 +157,12 @@ fn matrix_trial(rows: &BTreeMap<String, Row>) -> Trial {
     problems_trial("matrix::names_what_there_is", problems)
 }
 
-/// A case that no broken backend fails has never been seen to fail at all.
-fn cases_trial(rows: &BTreeMap<String, Row>) -> Trial {
-    let catches = |case: &Case| rows.values().any(|row| row.must.contains(&case.full_name()));
-    let idle = cases::backend().into_iter().filter(|case| !catches(case));
+/// A case that no suspect fails has never been seen to fail at all.
+fn cases_trial<G: Ground>(proof: &Proof<G>, rows: &BTreeMap<String, Row>) -> Trial {
+    let catches = |case: &&Case<G>| rows.values().any(|row| row.must.contains(&case.full_name()));
+    let idle = proof.cases.iter().filter(|case| !catches(case));
     let problems = idle.map(|case| format!("catches nothing: {case:?}")).collect();
-    problems_trial("matrix::every_case_catches_a_broken_backend", problems)
+    problems_trial("matrix::every_case_catches_a_suspect", problems)
 }
 
 fn problems_trial(name: &str, problems: Vec<String>) -> Trial {
@@ -134,17 +173,17 @@ fn problems_trial(name: &str, problems: Vec<String>) -> Trial {
 }
 
 /// Writes what five runs saw: cases that failed each time must, others may.
-fn propose(path: &Path, options: Options) -> Result<(), String> {
+fn propose<G: Ground>(proof: &Proof<G>, path: &Path, options: Options) -> Result<(), String> {
     const RUNS: u64 = 5;
-    let backends = all();
-    let counts: Vec<_> = backends.iter().map(|_| Mutex::new(BTreeMap::<String, u64>::new())).collect();
+    let suspects = &proof.suspects;
+    let counts: Vec<_> = suspects.iter().map(|_| Mutex::new(BTreeMap::<String, u64>::new())).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let job = next.fetch_add(1, Ordering::SeqCst);
-            let Some(broken) = backends.get(job / RUNS as usize) else { return };
+            let Some(suspect) = suspects.get(job / RUNS as usize) else { return };
             let seed = options.seed.wrapping_add(job as u64);
-            for case in failing(*broken, Options { seed, ..options }).into_keys() {
+            for case in failing(&proof.cases, suspect, Options { seed, ..options }).into_keys() {
                 let mut counts = counts[job / RUNS as usize].lock().unwrap_or_else(PoisonError::into_inner);
                 *counts.entry(case).or_default() += 1;
             }
@@ -156,7 +195,7 @@ fn propose(path: &Path, options: Options) -> Result<(), String> {
         }
     });
     let mut rows = Vec::new();
-    for (broken, counts) in backends.iter().zip(counts) {
+    for (suspect, counts) in suspects.iter().zip(counts) {
         let mut row = Row::default();
         for (case, count) in counts.into_inner().unwrap_or_else(PoisonError::into_inner) {
             if count == RUNS {
@@ -165,7 +204,7 @@ fn propose(path: &Path, options: Options) -> Result<(), String> {
                 row.may.insert(case)
             };
         }
-        rows.push((broken.name, row));
+        rows.push((suspect.name, row));
     }
     let proposal = path.with_extension("matrix.proposal");
     matrix::write(&proposal, &rows).map_err(|error| format!("{}: {error}", proposal.display()))?;

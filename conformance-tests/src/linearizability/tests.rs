@@ -15,7 +15,7 @@ use stateright::semantics::{ConsistencyTester as _, LinearizabilityTester, Seque
 
 use super::history::{Event, PENDING};
 use super::{Answer, Call, Loads, Model, Tally, Verb, is_linearizable, record_history, shortest};
-use crate::context::{Context, Effort, HOUR, START};
+use crate::context::{Context, Effort, Ground as _, HOUR, START};
 use crate::harness::Harness;
 use crate::race::hesitate;
 use crate::recorder::Steps;

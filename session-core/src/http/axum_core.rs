@@ -6,6 +6,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
+use super::answer::{NO_MIDDLEWARE, answer};
 use crate::http::RequestSession;
 use crate::{Error, ErrorKind, Session};
 
@@ -20,8 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
         let Some(request) = parts.extensions.get::<RequestSession>().cloned() else {
-            let detail = "this route has no session layer: add it outside the route";
-            return Err(Error::describe(ErrorKind::Config, detail));
+            return Err(Error::describe(ErrorKind::Config, NO_MIDDLEWARE));
         };
         request.open().await
     }
@@ -30,11 +30,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 /// The status of the error's kind and one plain line, without any detail: that goes to the log.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = self.kind().http_status();
-        if status >= 500 {
-            tracing::error!(error = %self, source = ?std::error::Error::source(&self).map(ToString::to_string), "session error");
-        }
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, self.kind().to_string()).into_response()
+        let (status, line) = answer(&self);
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), line).into_response()
     }
 }

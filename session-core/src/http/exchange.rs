@@ -7,96 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OnceCell;
 
-use crate::http::SessionCookie;
+use crate::http::answer::log_failure;
+use crate::http::{Finished, HttpSessions};
 use crate::session::{Origin, Session};
-use crate::{Committed, Error, Result, SessionManager, SessionToken};
-
-/// A [`SessionManager`] with a cookie: what an integration keeps. Clones share everything.
-#[derive(Clone, Debug)]
-pub struct HttpSessions {
-    manager: SessionManager,
-    cookie: Arc<SessionCookie>,
-    warned: Arc<AtomicBool>,
-}
-
-/// More cookies of our name than this come from somebody who tries something.
-const MAX_TOKENS: usize = 4;
-
-impl HttpSessions {
-    /// Sessions of `manager` in the default cookie.
-    #[must_use]
-    pub fn new(manager: SessionManager) -> Self {
-        Self { manager, cookie: Arc::default(), warned: Arc::default() }
-    }
-
-    /// The same sessions in this cookie.
-    ///
-    /// # Errors
-    ///
-    /// [`Config`](crate::ErrorKind::Config) if browsers would refuse it.
-    pub fn with_cookie(mut self, cookie: SessionCookie) -> Result<Self> {
-        cookie.validate()?;
-        self.cookie = Arc::new(cookie);
-        Ok(self)
-    }
-
-    /// The same sessions in [`SessionCookie::insecure_local`].
-    #[must_use]
-    pub fn insecure_local(mut self) -> Self {
-        self.cookie = Arc::new(SessionCookie::insecure_local());
-        self
-    }
-
-    /// The manager behind.
-    #[must_use]
-    pub fn manager(&self) -> &SessionManager {
-        &self.manager
-    }
-
-    /// Begins with a request. No I/O: a request that never opens its session costs none.
-    pub fn begin(&self, head: &Head<'_>) -> Exchange {
-        let mut tokens: Vec<SessionToken> = Vec::new();
-        let values = head.cookies.iter().flat_map(|header| self.cookie.values(header)).take(MAX_TOKENS);
-        for token in values.filter_map(|value| SessionToken::parse(std::str::from_utf8(value).ok()?)) {
-            if !tokens.iter().any(|known| known.id() == token.id() && known.digest() == token.digest()) {
-                tokens.push(token);
-            }
-        }
-        let loopback = self.cookie.secure && head.host.is_some_and(is_loopback);
-        let (asked, cell) = (AtomicBool::new(false), OnceCell::new());
-        let shared = Arc::new(Shared { sessions: self.clone(), tokens, loopback, asked, cell });
-        Exchange { request: RequestSession { shared }, finished: false }
-    }
-}
-
-/// The parts of a request that sessions depend on.
-#[derive(Clone, Debug, Default)]
-pub struct Head<'a> {
-    cookies: Vec<&'a [u8]>,
-    host: Option<&'a [u8]>,
-}
-
-impl<'a> Head<'a> {
-    /// A request without any.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds the value of a `Cookie` header; a request may have several.
-    #[must_use]
-    pub fn with_cookie(mut self, header: &'a [u8]) -> Self {
-        self.cookies.push(header);
-        self
-    }
-
-    /// Sets the value of the `Host` header.
-    #[must_use]
-    pub fn with_host(mut self, host: &'a [u8]) -> Self {
-        self.host = Some(host);
-        self
-    }
-}
+use crate::{Committed, Result, SessionEvent, SessionToken};
 
 /// A request whose answer has not left yet; made by [`HttpSessions::begin`].
 ///
@@ -110,6 +24,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    pub(super) fn new(sessions: HttpSessions, tokens: Vec<SessionToken>, loopback: bool) -> Self {
+        let (asked, cell) = (AtomicBool::new(false), OnceCell::new());
+        let shared = Arc::new(Shared { sessions, tokens, loopback, asked, cell });
+        Self { request: RequestSession { shared }, finished: false }
+    }
+
     /// What handlers open the session by.
     #[must_use]
     pub fn request(&self) -> &RequestSession {
@@ -122,11 +42,15 @@ impl Exchange {
     /// asked for. A commit of the handler's own stands, and its cookie is sent, whatever the status. Goes on
     /// to its end when the future is dropped.
     pub async fn finish(mut self, status: u16) -> Finished {
+        let shared = &self.request.shared;
+        let transport = &shared.sessions.transport;
         let mut finished = Finished::default();
-        if self.request.shared.asked.load(Ordering::Relaxed) {
-            finished.vary = Some("Cookie");
+        if shared.asked.load(Ordering::Relaxed) {
+            finished.vary = Some(transport.vary());
+        } else if status < 500 {
+            shared.clone().touch_in_passing();
         }
-        let Some(session) = self.request.shared.cell.get().cloned() else { return finished };
+        let Some(session) = shared.cell.get().cloned() else { return finished };
         if status >= 500 {
             session.abandon();
         }
@@ -134,18 +58,15 @@ impl Exchange {
         if (status < 500 || session.has_ending())
             && let Err(error) = session.commit().await
         {
+            log_failure(&error, "could not commit a session");
             finished.error = Some(error);
         }
-        let shared = &self.request.shared;
-        finished.set_cookie = match session.answer() {
-            Some(Committed::SetToken { token, max_age }) => {
+        if let Some(committed) = session.answer() {
+            if matches!(committed, Committed::SetToken { .. }) {
                 shared.warn_of_loopback();
-                Some(shared.sessions.cookie.set(&token, max_age))
             }
-            Some(Committed::ClearToken) => Some(shared.sessions.cookie.remove()),
-            Some(Committed::Unchanged) | None => None,
-        };
-        finished.cache_control = finished.set_cookie.is_some().then_some("no-store");
+            transport.tell(&committed, &mut finished);
+        }
         finished
     }
 }
@@ -172,23 +93,6 @@ impl Drop for Exchange {
     }
 }
 
-/// What [`Exchange::finish`] wants done to the answer.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Finished {
-    /// The value of a `Set-Cookie` header to append.
-    pub set_cookie: Option<String>,
-    /// A name to add to the `Vary` header: the answer depends on the session, or on the failure to open
-    /// it (RFC 9110, 12.5.5).
-    pub vary: Option<&'static str>,
-    /// The value that replaces `Cache-Control`: an answer that sets the cookie must not be stored
-    /// (OWASP ASVS 14.3.2).
-    pub cache_control: Option<&'static str>,
-    /// Why the commit failed: answer with
-    /// [`http_status`](crate::ErrorKind::http_status) of its kind in place of what the handler said.
-    pub error: Option<Error>,
-}
-
 /// A request's session, opened when it is first asked for. Clones are the same.
 #[derive(Clone)]
 pub struct RequestSession {
@@ -207,12 +111,12 @@ struct Shared {
 impl RequestSession {
     /// The session: loaded on the first call, the same on every other.
     ///
-    /// Of several cookies with our name the one that opens a live session counts. Two that open
-    /// different ones count for nothing: somebody may have planted one of them.
+    /// Of several tokens the one that opens a live session counts. Two that open different ones count for
+    /// nothing: somebody may have planted one of them.
     ///
     /// # Errors
     ///
-    /// Those of [`SessionManager::open`]; the next call tries again.
+    /// Those of [`SessionManager::open`](crate::SessionManager::open); the next call tries again.
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
         self.shared.cell.get_or_try_init(|| self.shared.find()).await.cloned()
@@ -225,17 +129,33 @@ impl Shared {
         let mut found = Origin::New;
         for token in &self.tokens {
             match (manager.find(token.clone()).await?, &found) {
-                (Origin::Live(_), Origin::Live(_)) => {
-                    tracing::warn!("a request came with the cookies of two live sessions");
+                (Origin::Live(next), Origin::Live(first)) if next.id() != first.id() => {
+                    manager.notice(SessionEvent::Ambiguous(first.id(), next.id()));
                     found = Origin::New;
                     break;
                 }
+                // Of one session the current secret, which can do more than one that it replaced.
+                (Origin::Live(next), Origin::Live(_)) if !next.has_current_secret() => {}
                 (live @ Origin::Live(_), _) => found = live,
                 (Origin::Superseded, Origin::New) => found = Origin::Superseded,
                 _ => {}
             }
         }
         Ok(Session::new(manager.clone(), found))
+    }
+
+    /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told
+    /// of a failure but the log.
+    fn touch_in_passing(self: Arc<Self>) {
+        if !self.sessions.touch_always || self.tokens.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            match self.find().await {
+                Ok(session) => session.touch_if_due().await,
+                Err(error) => tracing::warn!(%error, "could not touch a session"),
+            }
+        });
     }
 
     fn warn_of_loopback(&self) {
@@ -251,30 +171,5 @@ impl Shared {
 impl fmt::Debug for RequestSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestSession").field("session", &self.shared.cell.get()).finish_non_exhaustive()
-    }
-}
-
-fn is_loopback(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_hosts_are_recognised() {
-        for host in ["localhost", "LOCALHOST:3000", "127.0.0.1:80", "127.3.2.1", "[::1]:3000", "[::1]"] {
-            assert!(is_loopback(host.as_bytes()), "{host}");
-        }
-        for host in ["example.org", "127.0.0.1.example.org", "10.0.0.1", "", "["] {
-            assert!(!is_loopback(host.as_bytes()), "{host}");
-        }
     }
 }

@@ -106,7 +106,7 @@ impl Work {
             return Some(Rotation::Privilege);
         }
         let (secrets, grace) = (&base.meta.secrets, settings.grace);
-        let due = if secrets.current == base.digest {
+        let due = if base.has_current_secret() {
             let old_enough = |every| now >= secrets.issued_at.saturating_add(every);
             self.intent.rotate.is_some()
                 || self.intent.lifetime.is_some_and(|lifetime| base.needs_another_cookie(&lifetime))
@@ -173,7 +173,7 @@ async fn end(manager: &SessionManager, base: &Base) -> Result<bool> {
     }
 }
 
-async fn touch_if_due(manager: &SessionManager, base: &Base) {
+pub(super) async fn touch_if_due(manager: &SessionManager, base: &Base) {
     let now = manager.now();
     if !base.touch_is_due(now) {
         return;

@@ -58,6 +58,11 @@ impl Base {
     pub(crate) fn id(&self) -> SessionId {
         self.token.id()
     }
+
+    /// Whether it was opened by the secret that counts now, not by one that is valid still.
+    pub(crate) fn has_current_secret(&self) -> bool {
+        self.meta.secrets.current == self.digest
+    }
 }
 
 #[derive(Debug)]

@@ -95,5 +95,5 @@ async fn a_route_without_the_layer_says_so() {
     let shows = async |session: Result<Session, Error>| session.unwrap_err().to_string();
     let app = Router::new().route("/", get(shows));
     let answer = send(app, request("/", &[])).await;
-    assert!(answer.body.contains("no session layer"), "{}", answer.body);
+    assert!(answer.body.contains("no session middleware"), "{}", answer.body);
 }

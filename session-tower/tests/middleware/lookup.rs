@@ -70,6 +70,17 @@ async fn malformed_cookies_cost_no_io_and_are_no_session() {
 }
 
 #[tokio::test]
+async fn cookies_beyond_64_kib_are_not_searched() {
+    let site = Site::new();
+    let cookie = site.visitor().await;
+    let junk = format!("a={}", "b".repeat(60 * 1024));
+    assert_eq!(site.visit(&format!("{junk}; {cookie}"), read).await.body, "1");
+    assert_eq!(site.visit_with(&[&cookie, &junk, &junk], read).await.body, "1");
+    assert_eq!(site.visit_with(&[&junk, &junk, &cookie], read).await.body, "none");
+    assert_eq!(site.visit(&format!("{cookie}; {junk}{junk}"), read).await.body, "none");
+}
+
+#[tokio::test]
 async fn a_cookie_that_is_no_text_is_no_session() {
     let site = Site::new();
     let mut request = crate::support::request("/", &[]);
@@ -128,6 +139,7 @@ async fn two_live_sessions_open_neither_and_harm_neither() {
             "a planted cookie ends nobody's session"
         );
     }
+    assert_eq!(site.sessions.stats().ambiguous_total, 9);
     assert_eq!((site.n(&one).await, site.n(&two).await), (Some(1), Some(1)));
 }
 
@@ -139,6 +151,22 @@ async fn the_live_one_counts_among_old_cookies_of_the_same_session() {
     for headers in [[&old[..], &new[..]], [&new, &old]] {
         let answer = site.visit_with(&headers, read).await;
         assert_eq!((answer.body.as_str(), answer.set_cookie()), ("1", None));
+    }
+}
+
+#[tokio::test]
+async fn the_current_one_counts_among_valid_cookies_of_the_same_session() {
+    for old_first in [true, false] {
+        let site = Site::new();
+        let old = site.visitor().await;
+        let new = site.visit(&old, async |session: Session| session.rotate_gracefully()).await.cookie();
+        assert_ne!(old, new);
+        let headers = if old_first { [&old[..], &new[..]] } else { [&new[..], &old[..]] };
+        assert_eq!(site.visit_with(&headers, read).await.body, "1");
+        // Only the current secret may start a rotation.
+        let again = site.visit_with(&headers, async |session: Session| session.rotate_gracefully()).await;
+        assert_ne!(again.cookie(), new);
+        assert_eq!(site.sessions.stats().ambiguous_total, 0);
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test it is the assertion")]
 
+mod activity;
+mod bearer;
 mod body;
 mod commit;
 mod config;

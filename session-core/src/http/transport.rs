@@ -1,0 +1,186 @@
+//! How a token travels: in a cookie, or, for clients that are no browsers, in headers of its own.
+
+use crate::http::{Finished, Head, SessionCookie};
+use crate::{Committed, SessionToken};
+
+#[derive(Debug)]
+pub(super) enum Transport {
+    Cookie(SessionCookie),
+    /// `Authorization: Bearer` in (RFC 6750), `Session-Token` out.
+    Bearer,
+}
+
+/// More tokens than this come from somebody who tries something.
+const MAX_TOKENS: usize = 4;
+
+/// How much of a request's cookies is searched. Browsers keep some hundred cookies of 4 KiB for a site, but
+/// hardly any server takes 64 KiB of headers.
+const MAX_COOKIE_BYTES: usize = 64 * 1024;
+
+impl Transport {
+    /// The tokens that a request presents, each once. No I/O, and work that is bounded whatever the server lets in.
+    pub(super) fn tokens(&self, head: &Head<'_>) -> Vec<SessionToken> {
+        match self {
+            Self::Cookie(cookie) => {
+                distinct(searched(&head.cookies).flat_map(|header| cookie.values(header)))
+            }
+            Self::Bearer => distinct(head.authorizations.iter().filter_map(|header| bearer(header))),
+        }
+    }
+
+    /// Puts into the answer what the client must know of its token.
+    pub(super) fn tell(&self, committed: &Committed, finished: &mut Finished) {
+        match (self, committed) {
+            (_, Committed::Unchanged) => return,
+            (Self::Cookie(cookie), Committed::SetToken { token, max_age }) => {
+                finished.set_cookie = Some(cookie.set(token, *max_age));
+            }
+            (Self::Cookie(cookie), Committed::ClearToken) => finished.set_cookie = Some(cookie.remove()),
+            (Self::Bearer, Committed::SetToken { token, .. }) => {
+                finished.session_token = Some(token.expose())
+            }
+            (Self::Bearer, Committed::ClearToken) => finished.session_token = Some(String::new()),
+        }
+        finished.cache_control = Some("no-store");
+    }
+
+    /// The request's header that carries the token.
+    pub(super) fn vary(&self) -> &'static str {
+        match self {
+            Self::Cookie(_) => "Cookie",
+            Self::Bearer => "Authorization",
+        }
+    }
+
+    /// Whether browsers may drop what is sent to a host that is reached over plain http.
+    pub(super) fn needs_https(&self) -> bool {
+        matches!(self, Self::Cookie(cookie) if cookie.secure)
+    }
+}
+
+/// The headers that lie within the limit as a whole: half a cookie could pass for another.
+fn searched<'a>(headers: &[&'a [u8]]) -> impl Iterator<Item = &'a [u8]> {
+    let mut left = MAX_COOKIE_BYTES;
+    headers.iter().copied().map_while(move |header| {
+        let fits = left.checked_sub(header.len());
+        if fits.is_none() {
+            tracing::warn!("a request has over 64 KiB of cookies: the rest is not searched for its session");
+        }
+        left = fits?;
+        Some(header)
+    })
+}
+
+/// RFC 9110, 11.4: the scheme in any case, spaces, the token.
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = header.trim_ascii().split_at_checked("Bearer".len())?;
+    (scheme.eq_ignore_ascii_case(b"Bearer") && token.starts_with(b" ")).then(|| token.trim_ascii())
+}
+
+fn distinct<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<SessionToken> {
+    let mut tokens: Vec<SessionToken> = Vec::new();
+    let values = values.take(MAX_TOKENS);
+    for token in values.filter_map(|value| SessionToken::parse(std::str::from_utf8(value).ok()?)) {
+        if !tokens.iter().any(|known| known.id() == token.id() && known.digest() == token.digest()) {
+            tokens.push(token);
+        }
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::SessionId;
+
+    fn token(number: u8) -> SessionToken {
+        SessionToken::from_parts(SessionId::from_bytes([number; 16]), [number; 32])
+    }
+
+    fn ids(transport: &Transport, head: &Head<'_>) -> Vec<SessionId> {
+        transport.tokens(head).iter().map(SessionToken::id).collect()
+    }
+
+    #[test]
+    fn bearer_takes_the_scheme_in_any_case_and_nothing_else() {
+        let secret = token(1).expose();
+        for (header, found) in [
+            (format!("Bearer {secret}"), true),
+            (format!("bearer {secret}"), true),
+            (format!("BEARER   {secret} "), true),
+            (format!("Bearer{secret}"), false),
+            (format!("Bearer\t{secret}"), false),
+            (format!("Basic {secret}"), false),
+            (format!("Bearer \"{secret}\""), false),
+            (format!("Bearer {secret}, Bearer {secret}"), false),
+            (secret.clone(), false),
+            ("Bearer ".to_owned(), false),
+            ("Bearer".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let head = Head::new().with_authorization(header.as_bytes());
+            assert_eq!(ids(&Transport::Bearer, &head).len(), usize::from(found), "{header}");
+        }
+    }
+
+    #[test]
+    fn each_transport_is_blind_for_the_other() {
+        let (cookie, header) =
+            (format!("session={}", token(1).expose()), format!("Bearer {}", token(2).expose()));
+        let head = Head::new().with_cookie(cookie.as_bytes()).with_authorization(header.as_bytes());
+        let cookies = Transport::Cookie(SessionCookie::insecure_local());
+        assert_eq!(ids(&cookies, &head), [token(1).id()]);
+        assert_eq!(ids(&Transport::Bearer, &head), [token(2).id()]);
+    }
+
+    #[test]
+    fn several_bearers_count_as_several_cookies_do() {
+        let headers: Vec<String> =
+            [1, 1, 2, 3, 4].map(|number| format!("Bearer {}", token(number).expose())).into();
+        let head =
+            headers.iter().fold(Head::new(), |head, header| head.with_authorization(header.as_bytes()));
+        assert_eq!(ids(&Transport::Bearer, &head), [token(1).id(), token(2).id(), token(3).id()]);
+    }
+
+    #[test]
+    fn cookies_are_searched_up_to_64_kib() {
+        let cookies = Transport::Cookie(SessionCookie::insecure_local());
+        let ours = format!("session={}", token(1).expose());
+        let padded = |len: usize| format!("{ours}; {}", "a".repeat(len - ours.len() - 2));
+        let found = |headers: &[&str]| {
+            let head = headers.iter().fold(Head::new(), |head, header| head.with_cookie(header.as_bytes()));
+            ids(&cookies, &head).len()
+        };
+        assert_eq!(found(&[&padded(MAX_COOKIE_BYTES)]), 1);
+        assert_eq!(found(&[&padded(MAX_COOKIE_BYTES + 1)]), 0);
+        let junk = "a".repeat(MAX_COOKIE_BYTES - ours.len());
+        assert_eq!(found(&[&junk, &ours]), 1);
+        assert_eq!(found(&[&junk, "b", &ours]), 0);
+        assert_eq!(found(&[&ours, &junk, "b"]), 1);
+        // Cut off there it would be another token.
+        let longer =
+            format!("{};session={}A", "a".repeat(MAX_COOKIE_BYTES - ours.len() - 1), token(1).expose());
+        assert_eq!(found(&[&longer]), 0);
+    }
+
+    #[test]
+    fn each_transport_answers_in_its_own_header() {
+        let told = |transport: &Transport, committed: &Committed| {
+            let mut finished = Finished::default();
+            transport.tell(committed, &mut finished);
+            (finished.set_cookie, finished.session_token, finished.cache_control)
+        };
+        let set = Committed::SetToken { token: token(1), max_age: Some(Duration::from_secs(60)) };
+        let (secret, no_store) = (token(1).expose(), Some("no-store"));
+        let cookie = Transport::Cookie(SessionCookie::insecure_local());
+        let pair = format!("session={secret}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
+        assert_eq!(told(&cookie, &set), (Some(pair), None, no_store));
+        assert_eq!(told(&Transport::Bearer, &set), (None, Some(secret), no_store));
+        assert_eq!(told(&Transport::Bearer, &Committed::ClearToken), (None, Some(String::new()), no_store));
+        for transport in [cookie, Transport::Bearer] {
+            assert_eq!(told(&transport, &Committed::Unchanged), (None, None, None));
+        }
+    }
+}
