@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::config::{PostgresConfig, address};
 use super::connections::{Connections, Work, in_task};
-use super::error::Failure;
+use super::error::{Failure, from_connecting};
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
@@ -178,7 +178,7 @@ async fn prepare(config: &PostgresConfig, table: &QualifiedName) -> Result<PgCon
         let place = address(&options);
         let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(Failure::from(error).error, &place)),
+            Ok(Err(error)) => return Err(unreachable(from_connecting(error), &place)),
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {

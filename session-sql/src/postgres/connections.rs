@@ -2,7 +2,6 @@
 //! that dropping it never leaves a connection half-way through something.
 
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::PostgresConfig;
-use super::error::Failure;
+use super::error::{Failure, from_connecting};
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -110,12 +109,7 @@ impl Connections {
                 }
                 Err(Failure::from(sqlx::Error::PoolTimedOut).error)
             }
-            // How sqlx passes on what rustls thinks of a certificate. Once a statement was sent, the same may
-            // come of a damaged reply to one that has taken effect.
-            Ok(Err(sqlx::Error::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(Error::new(ErrorKind::Config, error))
-            }
-            Ok(result) => result.map_err(|error| Failure::from(error).error),
+            Ok(result) => result.map_err(from_connecting),
         }
     }
 }

@@ -13,6 +13,17 @@ pub(super) struct Failure {
     pub(super) spoils_connection: bool,
 }
 
+/// The error of a connection that could not be made: data that TLS does not accept is the certificate, as sqlx
+/// passes it on. Once a statement was sent, the same may come of a damaged reply to one that has taken effect.
+pub(super) fn from_connecting(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Error::new(ErrorKind::Config, error)
+        }
+        error => Failure::from(error).error,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, spoils_connection: false }
