@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use session_kit::SessionManager;
 use session_kit::axum::SessionLayer;
 
-use crate::failure::{draw_failed_commit, not_found};
+use crate::failure::{draw_failed_commit, not_a_page, not_found};
 use crate::handlers;
 
 /// The application. On loopback the cookie works over plain http.
@@ -29,6 +29,7 @@ pub(crate) fn router(sessions: SessionManager, loopback: bool) -> Router {
         .layer(layer)
         .layer(map_response(draw_failed_commit))
         .route("/healthz", get(handlers::health).with_state(sessions))
+        .method_not_allowed_fallback(not_a_page)
         .fallback(not_found)
         .layer(map_response(add_headers))
 }
@@ -40,7 +41,7 @@ async fn add_headers(mut response: Response) -> Response {
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
              frame-ancestors 'none'",
         ),
     );

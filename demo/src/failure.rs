@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use session_kit::{Error, ErrorKind};
 
@@ -46,19 +47,26 @@ pub(crate) async fn draw_failed_commit(response: Response) -> Response {
 
 fn page(kind: ErrorKind) -> Response {
     let status = StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (title, text) = match status {
+    let (title, text, way_on) = match status {
         StatusCode::SERVICE_UNAVAILABLE => (
             "Back in a moment",
-            "The store of sessions does not answer. You are still signed in; please try again.",
+            "The store of sessions does not answer right now. Nothing is lost, and whoever was signed in \
+             still is. Please try again in a few seconds.",
+            "Try again",
         ),
         StatusCode::CONFLICT => (
             "Something changed meanwhile",
             "Your session changed in another tab while this request was under way. Nothing was \
              done; please try again.",
+            "Try again",
         ),
-        _ => ("Something went wrong", "The session could not be read or written. It is logged."),
+        _ => ("Something went wrong", "The session could not be read or written. It is logged.", "Home"),
     };
-    (status, Html(pages::message(title, text).into_string())).into_response()
+    let mut answer = (status, Html(pages::message(title, text, way_on).into_string())).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    answer
 }
 
 pub(crate) fn log(error: &Error) {
@@ -71,6 +79,12 @@ pub(crate) async fn not_found() -> Response {
     missing("This page does not exist.")
 }
 
+/// Where a form was sent to, asked for without the form: from the address bar, or by "back".
+pub(crate) async fn not_a_page() -> Response {
+    let page = pages::message("Not a page", "This address only takes what a form sends.", "Home");
+    (StatusCode::METHOD_NOT_ALLOWED, Html(page.into_string())).into_response()
+}
+
 fn missing(text: &str) -> Response {
-    (StatusCode::NOT_FOUND, Html(pages::message("Not found", text).into_string())).into_response()
+    (StatusCode::NOT_FOUND, Html(pages::message("Not found", text, "Home").into_string())).into_response()
 }

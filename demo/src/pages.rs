@@ -7,6 +7,11 @@ use session_kit::{SessionId, Timestamp};
 
 const STYLE: &str = include_str!("style.css");
 
+/// Inline, or else browsers ask for `/favicon.ico`.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+    %3Crect width='16' height='16' rx='4' fill='%232456c7'/%3E\
+    %3Ccircle cx='8' cy='8' r='3.5' fill='%23fff'/%3E%3C/svg%3E";
+
 pub(crate) struct Home {
     pub(crate) user: Option<String>,
     pub(crate) views: u64,
@@ -52,6 +57,12 @@ pub(crate) struct SessionRow {
     pub(crate) is_current: bool,
 }
 
+impl SessionRow {
+    fn name(&self) -> String {
+        format!("{}{}", self.browser, if self.is_current { " (this one)" } else { "" })
+    }
+}
+
 impl Sessions<'_> {
     pub(crate) fn draw(&self) -> Markup {
         layout(
@@ -62,22 +73,24 @@ impl Sessions<'_> {
                 ul.sessions {
                     @for row in &self.rows {
                         li {
-                            strong { (row.browser) @if row.is_current { " (this one)" } }
-                            dl {
-                                dt { "Created" } dd { (date(row.created)) }
-                                dt { "Last seen" } dd { (ago(row.last_seen)) }
+                            div {
+                                strong { (row.name()) }
+                                dl {
+                                    dt { "Created" } dd { (date(row.created)) }
+                                    dt { "Last seen" } dd { (ago(row.last_seen)) }
+                                }
                             }
                             (button(
                                 &format!("/sessions/{}/sign-out", row.id),
                                 "Sign out",
-                                &format!("Sign out {}, created {}", row.browser, date(row.created)),
+                                &format!("Sign out {}, created {}", row.name(), date(row.created)),
                             ))
                         }
                     }
                 }
                 nav aria-label="Account" {
                     a href="/" { "Home" }
-                    (button("/sessions/sign-out-others", "Sign out the others", "Sign out all other sessions"))
+                    (button("/sessions/sign-out-others", "Sign out the others", "Sign out the others: end every session but this one"))
                 }
             },
         )
@@ -88,14 +101,14 @@ pub(crate) fn sign_in_refused(username: &str) -> Markup {
     layout("Sign in", &[], sign_in_form(username, Some("That name and password do not belong together.")))
 }
 
-/// A page with one message and a way home.
-pub(crate) fn message(title: &str, text: &str) -> Markup {
+/// A page with one message and a way home, which is also a way to try again.
+pub(crate) fn message(title: &str, text: &str, way_home: &str) -> Markup {
     layout(
         title,
         &[],
         html! {
             p { (text) }
-            nav aria-label="Way on" { a href="/" { "Home" } }
+            nav aria-label="Way on" { a href="/" { (way_home) } }
         },
     )
 }
@@ -108,6 +121,7 @@ fn layout(title: &str, messages: &[String], content: Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
+                link rel="icon" href=(ICON);
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -134,6 +148,7 @@ fn sign_in_form(username: &str, error: Option<&str>) -> Markup {
             label for="password" { "Password" }
             input id="password" name="password" type="password" autocomplete="current-password" required;
             button type="submit" { "Sign in" }
+            p.hint { "Accounts to try: alice with the password wonderland, bob with builder." }
         }
     }
 }
@@ -146,8 +161,10 @@ fn button(action: &str, text: &str, label: &str) -> Markup {
     }
 }
 
+/// `22 Nov 2026 05:10:26 GMT`, which fits a small screen as it would not with the day of the week.
 fn date(at: Timestamp) -> String {
-    httpdate::fmt_http_date(at.into())
+    let date = httpdate::fmt_http_date(at.into());
+    date.split_once(", ").map_or(date.as_str(), |(_, date)| date).to_owned()
 }
 
 fn ago(at: Timestamp) -> String {

@@ -10,9 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::services::Programs;
+use crate::programs::{Package, Programs};
 use crate::steps;
 use crate::workspace::Workspace;
+
+/// The program that counts, and its package.
+const VALGRIND: &str = "valgrind";
 
 /// An operation is done this often, and twice as often: the difference is what it takes.
 const TIMES: u64 = 50;
@@ -49,12 +52,18 @@ struct Count {
 
 /// Counts, prints, and fails if the rule is broken.
 pub(crate) fn run(workspace: &Workspace, options: InstructionsOptions) -> Result<(), String> {
-    let valgrind = match Programs::default().command("valgrind", "valgrind") {
+    let package = Package {
+        name: VALGRIND,
+        programs: vec![VALGRIND],
+        directories: Vec::new(),
+        instead: "go on without it by --allow-missing".to_owned(),
+    };
+    let valgrind = match Programs::default().of(&package) {
         Err(reason) if options.allow_missing => {
             println!("not counted: {reason}");
             return Ok(());
         }
-        found => found?,
+        found => found?[VALGRIND].clone(),
     };
     let mut build = workspace.cargo(["build", "--release", "--locked", "--package", "instructions"]);
     steps::run_command(&mut build)?;

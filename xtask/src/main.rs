@@ -3,15 +3,18 @@
 //! This file reads the command line; each command has a file of its own. Continuous integration
 //! calls the same commands, so what is green here is green there.
 
+mod browser;
 mod conformance;
 mod dependencies;
 mod instructions;
 mod lint;
+mod programs;
 mod services;
 mod sources;
 mod steps;
 mod test;
 mod test_counts;
+mod user;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,11 +37,13 @@ Usage: cargo xtask <command> [flags]
       --quick          leaves out the doc tests, those directories, the counts of instructions, and
                        the slow cases of the conformance suite (sets CONFORMANCE_QUICK=1); an
                        incomplete conformance table is no failure
-      --allow-missing  a store's server that is not there skips its tests instead of failing them
-                       (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run. The same for
-                       valgrind and the counts of instructions
+      --allow-missing  a store's server or a browser that is not there skips its tests instead of
+                       failing them (sets SESSION_TEST_ALLOW_MISSING=1); embedded stores always run.
+                       The same for valgrind and the counts of instructions
       Servers that stores need are started as by `services up`, and stopped at the end unless they
-      ran before.
+      ran before. The demo is tested in Chromium, through chromedriver: SESSION_TEST_CHROMIUM and
+      SESSION_TEST_CHROMEDRIVER, or those on the path, or else installed by apt-get if root asks.
+      Pictures of its pages are left in target/screenshots.
 
   lint [--no-install]
       Checks the sources by the rules of this repository, formatting, clippy, the documentation,

@@ -7,25 +7,23 @@ mod home;
 mod instance;
 mod postgres;
 mod process;
-mod programs;
 mod redis;
 mod service;
 mod state;
 mod test_run;
-mod user;
 
 use std::cell::LazyCell;
-use std::io::{self, Write};
 use std::path::Path;
 
 use home::Home;
 use instance::Instance;
 use postgres::Postgres;
-pub(crate) use programs::Programs;
 use redis::Redis;
 use service::Service;
 pub(crate) use test_run::TestRun;
 
+use crate::programs::Programs;
+use crate::steps::progress;
 use crate::workspace::Workspace;
 
 /// In the order in which they start. No test of these cuts the power, so none waits for the disk.
@@ -134,12 +132,6 @@ fn select(names: &[String]) -> Result<Vec<&'static dyn Service>, String> {
     let is_selected =
         |service: &&dyn Service| names.is_empty() || names.iter().any(|name| name == service.name());
     Ok(KNOWN.into_iter().filter(is_selected).collect())
-}
-
-/// Says what happens on stderr. Who listens may be gone (an interrupted run), which is no reason to
-/// fail as `eprintln` would.
-fn progress(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

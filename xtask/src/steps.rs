@@ -1,5 +1,6 @@
 //! Runs the steps of a command one after the other, times them, and remembers which failed.
 
+use std::io::{self, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,12 @@ pub(crate) fn announce(command: &Command) {
         line.push_str(&argument.to_string_lossy());
     }
     println!("{line}");
+}
+
+/// Says what happens on stderr. Who listens may be gone (an interrupted run), which is no reason to
+/// fail as `eprintln` would.
+pub(crate) fn progress(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn minutes(duration: Duration) -> f64 {

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::browser::Browser;
 use crate::conformance;
 use crate::instructions::{self, InstructionsOptions};
 use crate::services::{self, TestRun};
@@ -40,12 +41,15 @@ pub(crate) fn run(workspace: &Workspace, options: TestOptions) -> Result<bool, S
             test_run.start(&workspace.target_directory, &services, options.allow_missing)
         });
     }
+    let mut browser = Browser::default();
+    steps.run("browser", || browser.prepare(options.allow_missing));
     let cargo_test = |arguments: &[&str]| {
         let mut command = workspace.cargo(["test", "--workspace", "--all-features", "--locked"]);
         command.args(arguments).env("CONFORMANCE_SUMMARY_DIR", &summaries);
         set_switch(&mut command, "CONFORMANCE_QUICK", options.quick);
         set_switch(&mut command, "SESSION_TEST_ALLOW_MISSING", options.allow_missing);
         test_run.describe_to(&mut command);
+        browser.describe_to(&mut command);
         command
     };
 

@@ -93,13 +93,16 @@ impl Package {
                 test_targets.push(target["name"].as_str()?.to_owned());
             }
         }
+        let mut names: Vec<String> = features
+            .iter()
+            .filter(|(name, enables)| *name != "default" && !stands_for_a_dependency(name, enables))
+            .map(|(name, _)| name.clone())
+            .collect();
+        // A feature of serde_json, which another package may turn on, decides the order of an object's entries.
+        names.sort();
         Some(Self {
             name: package["name"].as_str()?.to_owned(),
-            features: features
-                .iter()
-                .filter(|(name, enables)| *name != "default" && !stands_for_a_dependency(name, enables))
-                .map(|(name, _)| name.clone())
-                .collect(),
+            features: names,
             has_default_features: features.contains_key("default"),
             test_targets,
         })

@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use crate::support::{Browser, Home, Server, Workplace};
+use crate::support::{Browser, Home, PrivateServer, Server, Workplace, missing_is_allowed};
 
 #[tokio::test]
 async fn health_tells_a_store_that_works_from_one_that_does_not() {
@@ -13,6 +13,43 @@ async fn health_tells_a_store_that_works_from_one_that_does_not() {
     server.database().execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
     assert_eq!(browser.get("/healthz").await.status, 503);
     server.database().execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    assert_eq!(browser.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stopped_server_is_a_friendly_page_and_signs_nobody_out() {
+    let Some(mut store) = PrivateServer::start(&[]).await else {
+        return assert!(missing_is_allowed(), "PostgreSQL is not installed");
+    };
+    let server = Server::on(&store.url(""), &[]).await;
+    let browser = Browser::of(&server, "alice").await;
+    assert_eq!(browser.count_view().await, 1);
+    let token = browser.token();
+
+    store.stop();
+    for answer in [
+        browser.get("/").await,
+        browser.get("/sessions").await,
+        browser.post("/sign-out").await,
+        browser.post("/sessions/sign-out-others").await,
+        browser.try_password("alice", "wonderland").await,
+        Browser::new(&server).get("/").await,
+    ] {
+        assert_eq!((answer.status, answer.set_cookie()), (503, None), "{}", answer.body);
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        for part in ["Back in a moment", "Please try again", ">Try again</a>"] {
+            assert!(answer.body.contains(part), "{part}: {}", answer.body);
+        }
+    }
+    assert_eq!(browser.post("/api/views").await.status, 503);
+    assert_eq!(browser.get("/healthz").await.status, 503);
+
+    store.run(&[]).await;
+    assert_eq!(browser.token(), token);
+    assert_eq!(browser.views().await, 1, "what failed has not counted");
+    assert_eq!(browser.home().await, Home::of("alice", 2).with_message("Welcome, alice."));
+    assert_eq!(browser.sessions().await.len(), 1);
     assert_eq!(browser.get("/healthz").await.status, 200);
 }
 

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{progress, user};
+use super::progress;
+use crate::user;
 
 /// Everyone may pass through, nobody may look around.
 const MODE: u32 = 0o711;

@@ -12,10 +12,11 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use super::home::Home;
-use super::programs::Programs;
 use super::service::{Service, Setup};
 use super::state::State;
-use super::{process, progress, user};
+use super::{process, progress};
+use crate::programs::Programs;
+use crate::user;
 
 /// How long a server may take until it answers.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +54,7 @@ impl<'a> Instance<'a> {
     /// One that runs already stays as it is and changes hands at most: from a test run to a later
     /// one, or to nobody, so that it outlives them all.
     pub(crate) fn up(&self, owner: Option<&str>, programs: &mut Programs) -> Result<String, String> {
-        let programs = programs.of(self.service)?;
+        let programs = programs.of(&self.service.package())?;
         let found = State::read(&self.state_path());
         let runs = |state: &State| state.prepared && self.servers().len() >= self.service.port_count();
         if let Some(state) = found.clone().filter(runs) {

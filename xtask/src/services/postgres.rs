@@ -41,7 +41,7 @@ impl Service for Postgres {
         versions.into_iter().rev().map(|(_, directory)| directory).collect()
     }
 
-    fn package(&self) -> &'static str {
+    fn package_name(&self) -> &'static str {
         "postgresql"
     }
 

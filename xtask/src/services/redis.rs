@@ -21,7 +21,7 @@ impl Service for Redis {
         &["redis-server"]
     }
 
-    fn package(&self) -> &'static str {
+    fn package_name(&self) -> &'static str {
         "redis-server"
     }
 

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::state::State;
-use super::user::User;
+use crate::programs::Package;
+use crate::user::User;
 
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -30,7 +31,16 @@ pub(crate) trait Service: Sync {
     }
 
     /// The package of Debian that holds the programs.
-    fn package(&self) -> &'static str;
+    fn package_name(&self) -> &'static str;
+
+    fn package(&self) -> Package {
+        Package {
+            name: self.package_name(),
+            programs: self.programs().to_vec(),
+            directories: self.directories(),
+            instead: format!("name a server in {}", self.variable()),
+        }
+    }
 
     fn refuses_root(&self) -> bool {
         false

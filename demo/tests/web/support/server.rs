@@ -99,9 +99,13 @@ impl Server {
     }
 
     /// Ends the process the hard way (`kill -9`) and starts another one on the same database.
-    pub(crate) async fn kill_and_restart(mut self) -> Self {
+    pub(crate) async fn kill_and_restart(self) -> Self {
+        self.kill_and_restart_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn kill_and_restart_at(mut self, address: &str) -> Self {
         self.process.kill().await.unwrap();
-        let command = self.workplace.demo(&ANYWHERE);
+        let command = self.workplace.demo(&["--listen", address]);
         self.workplace.serve(command).await
     }
 

@@ -18,7 +18,7 @@ impl Service for Script {
         &["sh"]
     }
 
-    fn package(&self) -> &'static str {
+    fn package_name(&self) -> &'static str {
         "dash"
     }
 
@@ -206,7 +206,7 @@ fn a_server_that_ends_at_once_is_reported_with_its_log() {
     let place = Place::new("ends");
     let instance = place.instance();
     Setup::create_directory(&instance.directory, None).unwrap();
-    let programs = Programs::default().of(&Script).unwrap();
+    let programs = Programs::default().of(&Script.package()).unwrap();
     let setup = instance.setup(State::new(None).unwrap(), &programs).unwrap();
     Script.prepare(&setup).unwrap();
     fs::write(instance.directory.join("server"), "echo why; exit 3").unwrap();

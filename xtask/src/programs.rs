@@ -1,4 +1,4 @@
-//! Finds the programs of a service, and installs them where this system lets us.
+//! Finds the programs that tests need, and installs them where this system lets us.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::service::Service;
-use super::{progress, user};
+use crate::steps::progress;
+use crate::user;
+
+/// A package of Debian, and what is needed of it.
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) programs: Vec<&'static str>,
+    /// Where the programs may be, besides the search path.
+    pub(crate) directories: Vec<PathBuf>,
+    /// What helps where it cannot be installed.
+    pub(crate) instead: String,
+}
 
 /// Installs the package `$0` so that no server of the system starts and no cluster is made, now or
 /// at the next boot, and takes back what it changed for that. A policy that an earlier run had to
@@ -51,31 +61,9 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// The path of each program of the service.
-    pub(crate) fn of(&mut self, service: &dyn Service) -> Result<BTreeMap<&'static str, PathBuf>, String> {
-        let places = || service.directories().into_iter().chain(search_path()).collect();
-        self.find(service.programs(), places, service.package())
-            .map_err(|reason| format!("{reason}, or name a server in {}", service.variable()))
-    }
-
-    /// The path of a program that lives where commands do.
-    pub(crate) fn command(&mut self, program: &'static str, package: &str) -> Result<PathBuf, String> {
-        let mut found = self.find(&[program], search_path, package)?;
-        found.remove(program).ok_or_else(|| format!("there is no program `{program}`"))
-    }
-
-    fn find(
-        &mut self,
-        programs: &[&'static str],
-        places: impl Fn() -> Vec<PathBuf>,
-        package: &str,
-    ) -> Result<BTreeMap<&'static str, PathBuf>, String> {
-        if let Ok(found) = locate(programs, &places()) {
-            return Ok(found);
-        }
-        self.install(package)
-            .and_then(|()| locate(programs, &places()))
-            .map_err(|reason| format!("not installed: {reason}; install the package {package}"))
+    /// The path of each program of the package.
+    pub(crate) fn of(&mut self, package: &Package) -> Result<BTreeMap<&'static str, PathBuf>, String> {
+        find_or_install(package, || self.install(package.name))
     }
 
     fn install(&mut self, package: &str) -> Result<(), String> {
@@ -101,6 +89,19 @@ impl Programs {
     }
 }
 
+fn find_or_install(
+    package: &Package,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<BTreeMap<&'static str, PathBuf>, String> {
+    let Package { name, programs, directories, instead } = package;
+    let find = || locate(programs, &directories.iter().cloned().chain(search_path()).collect::<Vec<_>>());
+    if let Ok(found) = find() {
+        return Ok(found);
+    }
+    let installed = install().and_then(|()| find());
+    installed.map_err(|reason| format!("not installed: {reason}; install the package {name}, or {instead}"))
+}
+
 fn locate(programs: &[&'static str], places: &[PathBuf]) -> Result<BTreeMap<&'static str, PathBuf>, String> {
     let find = |program: &&'static str| {
         let path = places.iter().map(|place| place.join(program)).find(|path| is_program(path));
@@ -123,6 +124,45 @@ fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn package(programs: &[&'static str], directories: &[&Path]) -> Package {
+        let directories = directories.iter().map(|path| path.to_path_buf()).collect();
+        Package {
+            name: "kit",
+            programs: programs.to_vec(),
+            directories,
+            instead: "name it in KIT".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        let found = find_or_install(&package(&["sh"], &[]), || panic!("installed"));
+        assert!(found.unwrap()["sh"].ends_with("sh"));
+    }
+
+    #[test]
+    fn what_is_missing_is_installed_and_then_found() {
+        let directory = std::env::temp_dir().join(format!("xtask-programs-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let package = package(&["sh", "xtask-no-such"], &[&directory]);
+        let install = || fs::copy("/bin/sh", directory.join("xtask-no-such")).map(drop);
+        let found = find_or_install(&package, || install().map_err(|error| error.to_string()));
+        assert_eq!(found.unwrap()["xtask-no-such"], directory.join("xtask-no-such"));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_stays_missing_says_why_and_what_helps() {
+        let package = package(&["xtask-no-such"], &[]);
+        let refused = find_or_install(&package, || Err("only root may install it".to_owned()));
+        assert_eq!(
+            refused.unwrap_err(),
+            "not installed: only root may install it; install the package kit, or name it in KIT"
+        );
+        let incomplete = find_or_install(&package, || Ok(()));
+        assert!(incomplete.unwrap_err().contains("there is no program `xtask-no-such`"));
+    }
 
     #[test]
     fn the_first_place_that_has_a_program_counts() {
