@@ -113,7 +113,11 @@ async fn sign_in_starts_new_absolute_period(ctx: Context) -> CaseResult {
         signing_in.sign_in("alice")?;
         check::equal(signing_in.authenticated_at(), None, "the time of a sign-in before its commit")?;
         let committed = signing_in.commit().await?;
-        check::equal(signing_in.authenticated_at(), Some(ctx.now()), "the time of a sign-in after its commit")?;
+        check::equal(
+            signing_in.authenticated_at(),
+            Some(ctx.now()),
+            "the time of a sign-in after its commit",
+        )?;
         let Committed::SetToken { token, max_age } = committed else {
             return Err(Failure::new(format!("sign_in: expected a token, got {committed:?}")));
         };
