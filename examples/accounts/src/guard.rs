@@ -1,10 +1,12 @@
-//! Who may come in: extractors that let a handler run only for somebody who is signed in.
+//! Who may come in: extractors that let a handler run only for somebody who is signed in, and what keeps
+//! forms of others out.
 
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use session_kit::{Clock as _, Error, Key, Session};
 use subtle::ConstantTimeEq as _;
@@ -66,4 +68,14 @@ impl FromRequestParts<App> for FreshUser {
             _ => Err((StatusCode::FORBIDDEN, "enter your password again\n").into_response()),
         }
     }
+}
+
+/// Refuses what pages of other hosts send: browsers say so in a header that no page can set.
+pub(crate) async fn refuse_foreign_forms(request: Request, next: Next) -> Response {
+    let sender = request.headers().get("sec-fetch-site");
+    let is_foreign = sender.is_some_and(|site| site != "same-origin" && site != "none");
+    if is_foreign && !request.method().is_safe() {
+        return (StatusCode::FORBIDDEN, "this form is not from here\n").into_response();
+    }
+    next.run(request).await
 }

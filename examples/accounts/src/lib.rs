@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use session_kit::axum::SessionLayer;
 use session_kit::{Clock, CookieLifetime, OnLimit, Result, SessionManager, SessionManagerBuilder};
@@ -51,5 +52,6 @@ pub fn router(app: App, sessions: SessionLayer) -> Router {
         .route("/confirm", post(handlers::confirm))
         .route("/recovery-codes", get(handlers::recovery_codes))
         .layer(sessions)
+        .layer(from_fn(guard::refuse_foreign_forms))
         .with_state(app)
 }

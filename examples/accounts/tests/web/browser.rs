@@ -22,7 +22,13 @@ impl Browser {
     }
 
     pub(crate) async fn post(&mut self, path: &str, form: &str) -> (StatusCode, String) {
-        self.send(Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded"), form).await
+        self.post_from("same-origin", path, form).await
+    }
+
+    /// `sender` is where the page is from, in the words of `Sec-Fetch-Site`.
+    pub(crate) async fn post_from(&mut self, sender: &str, path: &str, form: &str) -> (StatusCode, String) {
+        let request = Request::post(path).header("sec-fetch-site", sender);
+        self.send(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded"), form).await
     }
 
     async fn send(&mut self, mut request: Builder, body: &str) -> (StatusCode, String) {

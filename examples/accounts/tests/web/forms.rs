@@ -73,3 +73,15 @@ async fn the_others_are_signed_out_and_this_one_gets_a_new_token() {
     assert_eq!(here.get("/account").await.0, 200);
     assert_eq!(there.get("/account").await.0, 303);
 }
+
+#[tokio::test]
+async fn forms_of_other_hosts_are_refused() {
+    let site = Site::new().await;
+    for sender in ["cross-site", "same-site"] {
+        let mut browser = site.browser();
+        let (status, _) = browser.post_from(sender, "/sign-in", "name=alice&password=wonderland").await;
+        assert_eq!((status.as_u16(), browser.cookie), (403, None), "{sender}");
+    }
+    let mut browser = site.browser();
+    assert_eq!(browser.post_from("none", "/sign-in", "name=alice&password=wonderland").await.0, 303);
+}

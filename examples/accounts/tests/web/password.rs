@@ -16,6 +16,7 @@ async fn a_changed_password_ends_every_other_session() {
 
     let right = format!("form_token={token}&current=wonderland&new=looking-glass");
     assert_eq!(here.post("/password", &right).await.0, 303);
+    assert_eq!(site.sessions.list("1").await.unwrap().len(), 1, "the other one has ended");
     assert_eq!(here.get("/account").await.0, 200);
     assert_eq!(there.get("/account").await.0, 303);
     assert_eq!(there.post("/sign-in", "name=alice&password=wonderland").await.0, 401);
