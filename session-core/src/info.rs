@@ -14,6 +14,7 @@ use crate::{Principal, Record, Result, SessionId, Timestamp};
 pub struct SessionInfo {
     id: SessionId,
     created_at: Timestamp,
+    authenticated_at: Option<Timestamp>,
     last_seen: Timestamp,
     expires_at: Timestamp,
     principal: Option<Principal>,
@@ -28,6 +29,7 @@ impl SessionInfo {
         Ok(Self {
             id,
             created_at: meta.created_at,
+            authenticated_at: meta.authenticated_at,
             last_seen: record.touched_at,
             expires_at: record.expires_at,
             principal: record.principal,
@@ -46,6 +48,12 @@ impl SessionInfo {
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
         self.created_at
+    }
+
+    /// When somebody last signed in to it.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.authenticated_at
     }
 
     /// When it was last used, to within a tenth of the idle time, at most a minute.
@@ -85,10 +93,20 @@ impl SessionInfo {
 
 impl fmt::Debug for SessionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, created_at, last_seen, expires_at, principal, is_current, document: _ } = self;
+        let Self {
+            id,
+            created_at,
+            authenticated_at,
+            last_seen,
+            expires_at,
+            principal,
+            is_current,
+            document: _,
+        } = self;
         f.debug_struct("SessionInfo")
             .field("id", id)
             .field("created_at", created_at)
+            .field("authenticated_at", authenticated_at)
             .field("last_seen", last_seen)
             .field("expires_at", expires_at)
             .field("principal", principal)

@@ -52,6 +52,33 @@ impl Lifetime {
 
     const MAX_TOUCH_STEP: Duration = Duration::from_secs(60);
 
+    /// The default lifetime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same lifetime with this idle limit; `None` for no such limit.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// The same lifetime with this absolute limit.
+    #[must_use]
+    pub fn with_absolute_timeout(mut self, timeout: Duration) -> Self {
+        self.absolute_timeout = timeout;
+        self
+    }
+
+    /// The same lifetime with this one of the cookie.
+    #[must_use]
+    pub fn with_cookie(mut self, cookie: CookieLifetime) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let at_least = Duration::from_millis(1);
         if self.absolute_timeout < at_least || self.absolute_timeout > Self::MAX_ABSOLUTE {

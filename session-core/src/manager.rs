@@ -252,8 +252,9 @@ impl SessionManager {
     /// Ends every session of `principal`, and returns how many.
     ///
     /// Exactly those that were signed in when the call began. A sign-in whose password check came
-    /// before this call and whose commit comes after is not among them: after a change of password, keep the
-    /// time of the change with the account, and refuse sessions that signed in before it.
+    /// before this call and whose commit comes after is not among them. So count the changes of an account's
+    /// password, read the count together with the hash that is checked, store it in the session at the sign-in,
+    /// and refuse sessions that hold another one. Times would not do: that sign-in commits after the change.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::detached::detached;
 use crate::secrets::Rotation;
 use crate::values::{AsKey, AsPath, Path, decode, encode};
-use crate::{Lifetime, Principal, Result, SessionId, SessionManager, SessionToken};
+use crate::{Lifetime, Principal, Result, SessionId, SessionManager, SessionToken, Timestamp};
 
 use state::State;
 pub(crate) use state::{Base, Origin};
@@ -96,6 +96,16 @@ impl Session {
     #[must_use]
     pub fn principal(&self) -> Option<Principal> {
         self.state().principal().cloned()
+    }
+
+    /// When somebody last signed in to the session as it is stored; `None` where nobody is signed in. A sign-in of
+    /// this request shows after its commit.
+    ///
+    /// For what wants a password that was checked a moment ago (OWASP ASVS 7.5.1): check it again and call
+    /// [`sign_in`](Self::sign_in) with the same principal, which keeps the values.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.state().base().and_then(|base| base.meta.authenticated_at)
     }
 
     /// The value at `key`; `None` where there is none.

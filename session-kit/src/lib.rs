@@ -45,7 +45,15 @@ pub mod actix {
     pub use session_actix::SessionMiddleware;
 }
 
-/// The README's examples, compiled.
+/// The README's examples and the guides', compiled.
 #[cfg(all(doctest, feature = "actix", feature = "axum", feature = "sqlite"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod guides {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/quick-start.md")]
+    struct QuickStart;
+
+    #[doc = include_str!("../../docs/security-model.md")]
+    struct SecurityModel;
+}

@@ -7,6 +7,7 @@ mod browser;
 mod conformance;
 mod dependencies;
 mod instructions;
+mod links;
 mod lint;
 mod programs;
 mod services;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::links;
+
 const README_LINES: usize = 150;
 
 /// How far a statement may reach from `on conflict` to its action.
@@ -12,14 +14,18 @@ const STATEMENT_WORDS: usize = 40;
 /// Prints every violation; `Err` if there is one.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
     let mut violations = 0;
-    for path in tracked_files(root, &["*.rs", "*.sql", "README.md"])? {
+    for path in tracked_files(root, &["*.md", "*.rs", "*.sql"])? {
         let text = match fs::read_to_string(root.join(&path)) {
             Ok(text) => text,
             // Deleted, and the deletion is not committed yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         };
-        for violation in violations_of(&path, &text) {
+        let mut found = violations_of(&path, &text);
+        if path.extension().is_some_and(|extension| extension == "md") {
+            found.extend(links::violations_of(root, &path, &text));
+        }
+        for violation in found {
             println!("{}: {violation}", path.display());
             violations += 1;
         }

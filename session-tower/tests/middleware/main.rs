@@ -17,3 +17,4 @@ mod layers;
 mod lifetimes;
 mod lookup;
 mod support;
+mod warnings;

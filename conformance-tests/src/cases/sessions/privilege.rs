@@ -109,7 +109,15 @@ async fn sign_in_starts_new_absolute_period(ctx: Context) -> CaseResult {
         unchanged(site.request(&visitor, add_one).await?)?;
         let deadline = site.record(&visitor).await?.deadline;
         check::equal(deadline, born.saturating_add(2 * DAY), "the deadline after a change")?;
-        let committed = site.request(&visitor, |session| session.sign_in("alice")).await?;
+        let signing_in = site.open(&visitor).await?;
+        signing_in.sign_in("alice")?;
+        check::equal(signing_in.authenticated_at(), None, "the time of a sign-in before its commit")?;
+        let committed = signing_in.commit().await?;
+        check::equal(
+            signing_in.authenticated_at(),
+            Some(ctx.now()),
+            "the time of a sign-in after its commit",
+        )?;
         let Committed::SetToken { token, max_age } = committed else {
             return Err(Failure::new(format!("sign_in: expected a token, got {committed:?}")));
         };
@@ -119,7 +127,9 @@ async fn sign_in_starts_new_absolute_period(ctx: Context) -> CaseResult {
         let deadline = site.record(&token).await?.deadline;
         check::equal(deadline, ctx.now().saturating_add(2 * DAY), "the deadline after a sign-in")?;
         ctx.clock().advance(2 * DAY - Duration::from_millis(1));
-        site.open(&token).await?;
+        let signed_in = deadline.saturating_sub(2 * DAY);
+        let session = site.open(&token).await?;
+        check::equal(session.authenticated_at(), Some(signed_in), "the stored time of the sign-in")?;
         ctx.clock().advance(Duration::from_millis(1));
         site.expect_stranger(&token, "at the deadline").await?;
     }
