@@ -94,10 +94,9 @@ impl Change {
     fn replay(&mut self, older: &Document, newer: &Document, document: &mut Document) -> Result<()> {
         // A position in a list names an element only as long as the list is the same.
         let same_lists = |path: &Path, before: Lists, after: Lists| {
-            let same = |prefix: Path| Ok::<_, Error>(older.lookup(&prefix)? == newer.lookup(&prefix)?);
             let mut unchanged = before == after;
             for length in before.prefixes() {
-                unchanged = unchanged && same(path.prefix(length))?;
+                unchanged = unchanged && older.same_at(newer, &path.prefix(length))?;
             }
             if unchanged { Ok(()) } else { Err(Error::from(ErrorKind::Conflict)) }
         };
@@ -165,5 +164,48 @@ impl fmt::Debug for Change {
             Self::Clear => "Clear",
             Self::TakeFlash { .. } => "TakeFlash",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::AsPath;
+
+    fn document(text: &'static str) -> Document {
+        Document::from_json(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn path(path: impl AsPath) -> Path {
+        path.to_path().unwrap()
+    }
+
+    #[test]
+    fn a_list_that_was_only_written_anew_is_the_same_list() {
+        let older = document(r#"{"list":[{"a":1,"b":2},3]}"#);
+        let path = path("list.0.a");
+        for (newer, expected) in [
+            (r#"{"list": [{"b": 2, "a": 1}, 3], "more": 1}"#, Ok(r#"{"list":[{"a":9,"b":2},3],"more":1}"#)),
+            (r#"{"list":[3,{"a":1,"b":2}]}"#, Err(ErrorKind::Conflict)),
+            (r#"{"list":[{"a":1,"b":2},3,4]}"#, Err(ErrorKind::Conflict)),
+        ] {
+            let text = Bytes::from_static(b"9");
+            let lists = older.clone().insert(&path, text.clone()).unwrap();
+            let mut changes = [Change::Insert { path: path.clone(), text, lists }];
+            let replayed = replay(&mut changes, &older, &document(newer));
+            let replayed = replayed.map(|document| document.to_json()).map_err(|error| error.kind());
+            assert_eq!(replayed, expected.map(|text| Bytes::from_static(text.as_bytes())), "{newer}");
+        }
+    }
+
+    #[test]
+    fn what_was_only_written_anew_is_not_overwritten_unseen() {
+        let older = document(r#"{"map":{"a":1,"b":"\u00e9"}}"#);
+        let (path, lists) = (path("map"), Lists::default());
+        let changes = [Change::Remove { path: path.clone(), lists }];
+        let refused =
+            |newer| refuse_overwrites(&changes, std::slice::from_ref(&path), &older, &document(newer));
+        assert!(refused(r#"{"map": {"b": "é", "a": 1}}"#).is_ok());
+        assert!(refused(r#"{"map": {"b": "e", "a": 1}}"#).is_err_and(|e| e.kind() == ErrorKind::Conflict));
     }
 }
