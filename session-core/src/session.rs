@@ -195,20 +195,28 @@ impl Session {
     /// - [`Gone`](crate::ErrorKind::Gone): the session was destroyed, revoked or has expired meanwhile.
     /// - [`Stale`](crate::ErrorKind::Stale): another request has rotated or signed in meanwhile.
     /// - [`Conflict`](crate::ErrorKind::Conflict): another request changed a list that this one changed by
-    ///   position, or put a value into the way of a path.
+    ///   position, or put a value into the way of a path; with
+    ///   [`detect_overwrites`](crate::SessionManagerBuilder::detect_overwrites) also if it changed what this one
+    ///   has read and writes over.
     /// - [`Decode`](crate::ErrorKind::Decode): a value that [`update`](Self::update) is to run on again is of
     ///   another type by now.
-    /// - [`Contended`](crate::ErrorKind::Contended): others were first for two seconds.
+    /// - [`Contended`](crate::ErrorKind::Contended): others were first, for two seconds or until the store's
+    ///   driver gave up.
     /// - [`Indeterminate`](crate::ErrorKind::Indeterminate): an earlier commit had an unknown outcome, and too
     ///   much was written since to find out.
-    /// - [`TooLarge`](crate::ErrorKind::TooLarge): over [`max_record_size`](crate::SessionManagerBuilder::max_record_size).
+    /// - [`TooLarge`](crate::ErrorKind::TooLarge): over
+    ///   [`max_record_size`](crate::SessionManagerBuilder::max_record_size).
+    /// - [`LimitReached`](crate::ErrorKind::LimitReached): a sign-in over
+    ///   [`max_sessions_per_principal`](crate::SessionManagerBuilder::max_sessions_per_principal); see
+    ///   [`OnLimit`](crate::OnLimit) for what becomes of the session.
     /// - [`Internal`](crate::ErrorKind::Internal): a function given to [`update`](Self::update) panicked when it was
     ///   run again, or there was no fresh id.
     /// - Those of the store.
     ///
-    /// After `Gone`, `Stale`, `Conflict`, `Decode`, `Contended` and `TooLarge` nothing of the session's values
-    /// was written; after an error of the store and `Indeterminate` it may have been. The changes are kept, and
-    /// commit can be called again; it finds out by itself what has landed.
+    /// After `Gone`, `Stale`, `Conflict`, `Decode` and `TooLarge` nothing of the session's values was written;
+    /// after `Contended`, `Indeterminate` and an error of the store it may have been (the
+    /// [contract](crate::SessionBackend#errors) of stores says for each kind what can be taken for granted). The
+    /// changes are kept, and commit can be called again; it finds out by itself what has landed.
     #[doc(alias = "save")]
     pub async fn commit(&self) -> Result<Committed> {
         // Most requests only read: they need no turn and no task.
