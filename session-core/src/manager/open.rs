@@ -15,9 +15,8 @@ impl SessionManager {
     ///   session. It gets an id of its own when something is stored; a presented id is never adopted.
     /// - The current secret of a live session, or one that a periodic rotation has replaced and that is valid
     ///   still: that session.
-    /// - A secret that died less than `grace` ago: a *superseded* session, which reads as
-    ///   empty and refuses changes with [`Stale`](crate::ErrorKind::Stale). The request was in flight when another one
-    ///   signed in.
+    /// - A secret that died less than `grace` ago: a *superseded* session, which reads as empty and refuses
+    ///   changes with [`Stale`](crate::ErrorKind::Stale). The request was in flight when another one signed in.
     ///
     /// # Errors
     ///
