@@ -1,5 +1,6 @@
 //! What a request does to the values, kept so that it can be done again on newer ones.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -141,15 +142,18 @@ fn as_conflict(error: Error) -> Error {
 
 /// Removes `taken` from the flash messages; those that came later stay.
 pub(crate) fn take_flash(document: &mut Document, taken: &[Bytes]) -> Result<()> {
-    let mut left = document.elements(&Path::flash())?;
+    // The same message may be there several times.
+    let mut times = HashMap::<&[u8], usize>::new();
     for message in taken {
-        if let Some(index) = left.iter().position(|other| other == message) {
-            left.remove(index);
-        }
+        *times.entry(message).or_default() += 1;
     }
+    let messages = document.elements(&Path::flash())?;
     document.remove(&Path::flash())?;
-    for message in left {
-        document.push(&Path::flash(), message)?;
+    for message in messages {
+        match times.get_mut(&*message) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => drop(document.push(&Path::flash(), message)?),
+        }
     }
     Ok(())
 }
@@ -196,6 +200,18 @@ mod tests {
             let replayed = replayed.map(|document| document.to_json()).map_err(|error| error.kind());
             assert_eq!(replayed, expected.map(|text| Bytes::from_static(text.as_bytes())), "{newer}");
         }
+    }
+
+    #[test]
+    fn messages_are_taken_as_often_as_they_were_there() {
+        let mut document = document(r#"{"_flash":["a","b","a","c","a"],"n":1}"#);
+        let taken =
+            [r#""a""#, r#""b""#, r#""a""#, r#""gone""#].map(|text| Bytes::from_static(text.as_bytes()));
+        take_flash(&mut document, &taken).unwrap();
+        assert_eq!(document.to_json(), r#"{"_flash":["c","a"],"n":1}"#);
+        let rest = document.elements(&Path::flash()).unwrap();
+        take_flash(&mut document, &rest).unwrap();
+        assert_eq!(document.to_json(), r#"{"n":1}"#);
     }
 
     #[test]
