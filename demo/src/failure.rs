@@ -34,10 +34,10 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The session layer commits after the handler has answered; this draws the page if that failed.
+/// The session layer commits after the handler has answered; this draws the page if that failed. The layer
+/// has told the log.
 pub(crate) async fn draw_failed_commit(response: Response) -> Response {
     let Some(error) = response.extensions().get::<Arc<Error>>() else { return response };
-    log(error);
     let mut drawn = page(error.kind());
     for (name, value) in response.headers() {
         drawn.headers_mut().append(name, value.clone());

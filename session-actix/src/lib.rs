@@ -37,6 +37,12 @@
 //! - An answer with the session's token is `Cache-Control: no-store`; one whose request asked for its session
 //!   has `Vary: Cookie`, or `Vary: Authorization`.
 //!
+//! A handler may [`commit`](session_core::Session::commit) by itself, to learn the outcome before it answers. One
+//! that fails keeps its changes, and the middleware commits them again: if the handler catches a `Conflict` and
+//! answers 200, the middleware's own commit decides, and where that fails, too, its 409 takes the place of the 200.
+//! To answer as if nothing was to be stored, drop the changes by
+//! [`Session::reload`](session_core::Session::reload).
+//!
 //! A body that is streamed, or a connection that is upgraded, goes on after the commit: call
 //! [`Session::reload`](session_core::Session::reload) there before changing the session, and commit yourself.
 

@@ -91,6 +91,11 @@ impl SessionManagerBuilder {
     /// It limits for how long a stolen copy of a cookie is of use, and makes a later use of the copy
     /// noticeable: see [`on_replay`](Self::on_replay). Cost: one write for each rotation and one more when the
     /// new token is first presented.
+    ///
+    /// An answer with a new token that is lost does not end the session: the old token stays valid, and the
+    /// next request after `grace` gets another new one. Four lost in a row fill the list of replaced tokens, and
+    /// the session keeps the old token, unrotated, until the next sign-in or
+    /// [`rotate`](crate::Session::rotate).
     pub fn rotate_every(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.settings.rotate_every = interval.into();
         self

@@ -1,5 +1,6 @@
 //! What a request does to the values, kept so that it can be done again on newer ones.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -94,10 +95,9 @@ impl Change {
     fn replay(&mut self, older: &Document, newer: &Document, document: &mut Document) -> Result<()> {
         // A position in a list names an element only as long as the list is the same.
         let same_lists = |path: &Path, before: Lists, after: Lists| {
-            let same = |prefix: Path| Ok::<_, Error>(older.lookup(&prefix)? == newer.lookup(&prefix)?);
             let mut unchanged = before == after;
             for length in before.prefixes() {
-                unchanged = unchanged && same(path.prefix(length))?;
+                unchanged = unchanged && older.same_at(newer, &path.prefix(length))?;
             }
             if unchanged { Ok(()) } else { Err(Error::from(ErrorKind::Conflict)) }
         };
@@ -142,15 +142,18 @@ fn as_conflict(error: Error) -> Error {
 
 /// Removes `taken` from the flash messages; those that came later stay.
 pub(crate) fn take_flash(document: &mut Document, taken: &[Bytes]) -> Result<()> {
-    let mut left = document.elements(&Path::flash())?;
+    // The same message may be there several times.
+    let mut times = HashMap::<&[u8], usize>::new();
     for message in taken {
-        if let Some(index) = left.iter().position(|other| other == message) {
-            left.remove(index);
-        }
+        *times.entry(message).or_default() += 1;
     }
+    let messages = document.elements(&Path::flash())?;
     document.remove(&Path::flash())?;
-    for message in left {
-        document.push(&Path::flash(), message)?;
+    for message in messages {
+        match times.get_mut(&*message) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => drop(document.push(&Path::flash(), message)?),
+        }
     }
     Ok(())
 }
@@ -165,5 +168,60 @@ impl fmt::Debug for Change {
             Self::Clear => "Clear",
             Self::TakeFlash { .. } => "TakeFlash",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::AsPath;
+
+    fn document(text: &'static str) -> Document {
+        Document::from_json(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn path(path: impl AsPath) -> Path {
+        path.to_path().unwrap()
+    }
+
+    #[test]
+    fn a_list_that_was_only_written_anew_is_the_same_list() {
+        let older = document(r#"{"list":[{"a":1,"b":2},3]}"#);
+        let path = path("list.0.a");
+        for (newer, expected) in [
+            (r#"{"list": [{"b": 2, "a": 1}, 3], "more": 1}"#, Ok(r#"{"list":[{"a":9,"b":2},3],"more":1}"#)),
+            (r#"{"list":[3,{"a":1,"b":2}]}"#, Err(ErrorKind::Conflict)),
+            (r#"{"list":[{"a":1,"b":2},3,4]}"#, Err(ErrorKind::Conflict)),
+        ] {
+            let text = Bytes::from_static(b"9");
+            let lists = older.clone().insert(&path, text.clone()).unwrap();
+            let mut changes = [Change::Insert { path: path.clone(), text, lists }];
+            let replayed = replay(&mut changes, &older, &document(newer));
+            let replayed = replayed.map(|document| document.to_json()).map_err(|error| error.kind());
+            assert_eq!(replayed, expected.map(|text| Bytes::from_static(text.as_bytes())), "{newer}");
+        }
+    }
+
+    #[test]
+    fn messages_are_taken_as_often_as_they_were_there() {
+        let mut document = document(r#"{"_flash":["a","b","a","c","a"],"n":1}"#);
+        let taken =
+            [r#""a""#, r#""b""#, r#""a""#, r#""gone""#].map(|text| Bytes::from_static(text.as_bytes()));
+        take_flash(&mut document, &taken).unwrap();
+        assert_eq!(document.to_json(), r#"{"_flash":["c","a"],"n":1}"#);
+        let rest = document.elements(&Path::flash()).unwrap();
+        take_flash(&mut document, &rest).unwrap();
+        assert_eq!(document.to_json(), r#"{"n":1}"#);
+    }
+
+    #[test]
+    fn what_was_only_written_anew_is_not_overwritten_unseen() {
+        let older = document(r#"{"map":{"a":1,"b":"\u00e9"}}"#);
+        let (path, lists) = (path("map"), Lists::default());
+        let changes = [Change::Remove { path: path.clone(), lists }];
+        let refused =
+            |newer| refuse_overwrites(&changes, std::slice::from_ref(&path), &older, &document(newer));
+        assert!(refused(r#"{"map": {"b": "é", "a": 1}}"#).is_ok());
+        assert!(refused(r#"{"map": {"b": "e", "a": 1}}"#).is_err_and(|e| e.kind() == ErrorKind::Conflict));
     }
 }

@@ -74,6 +74,20 @@ async fn a_missing_table_is_a_page_and_takes_no_cookie_away() {
 }
 
 #[tokio::test]
+async fn a_failed_commit_is_a_page_and_one_line_of_the_log() {
+    let server = Server::on_sqlite().await;
+    let browser = Browser::of(&server, "alice").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    server.database().execute_batch(refuse).unwrap();
+    let answer = browser.post("/sign-out").await;
+    assert_eq!((answer.status, answer.set_cookie()), (500, None), "{}", answer.body);
+    assert!(answer.body.contains("Something went wrong"), "{}", answer.body);
+    let log = server.log();
+    let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    assert_eq!(complaints.count(), 1, "{log}");
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_a_page_and_stays_as_it_is() {
     let server = Server::on_sqlite().await;
     let database = server.database();

@@ -136,6 +136,37 @@ async fn a_session_that_ended_meanwhile_is_409_and_stays_gone() {
 }
 
 #[actix_web::test]
+async fn a_handler_that_ignores_its_failed_commit_is_overruled_unless_it_reloads() {
+    for reloads in [false, true] {
+        let site = Site::new();
+        let cookie = site.visitor().await;
+        let sessions = site.sessions.clone();
+        let careless = move |session: Session| {
+            let sessions = sessions.clone();
+            async move {
+                count(session.clone()).await?;
+                assert!(sessions.revoke(session.id().unwrap()).await?);
+                assert_eq!(session.commit().await.unwrap_err().kind(), ErrorKind::Gone);
+                if reloads {
+                    session.reload().await?;
+                }
+                Ok::<_, Error>("all is well")
+            }
+        };
+        let answer = site.visit(&cookie, careless).await;
+        if reloads {
+            assert_eq!((answer.status, answer.error(), answer.body.as_str()), (200, None, "all is well"));
+        } else {
+            assert_eq!(
+                (answer.status, answer.error(), answer.body.as_str()),
+                (409, Some(ErrorKind::Gone), "")
+            );
+        }
+        assert_eq!(site.store.memory.len(), 0, "nothing brings it back");
+    }
+}
+
+#[actix_web::test]
 async fn an_error_of_the_core_has_the_status_of_its_kind() {
     for kind in [ErrorKind::Gone, ErrorKind::TooLarge, ErrorKind::LimitReached, ErrorKind::Overloaded] {
         let error = Error::describe(kind, "a detail for the log");

@@ -10,8 +10,8 @@ use crate::Error;
 pub struct Finished {
     /// The value of a `Set-Cookie` header to append.
     pub set_cookie: Option<String>,
-    /// The value of a [`Session-Token`](crate::http::SESSION_TOKEN) header to set: the client's token from now on, empty for one to forget. Of
-    /// [`bearer`](crate::http::HttpSessions::bearer) sessions only.
+    /// The value of a [`Session-Token`](crate::http::SESSION_TOKEN) header to set: the client's token from now
+    /// on, empty for one to forget. Of [`bearer`](crate::http::HttpSessions::bearer) sessions only.
     pub session_token: Option<String>,
     /// A name to add to the `Vary` header: the answer depends on the session, or on the failure to open
     /// it (RFC 9110, 12.5.5).

@@ -150,18 +150,28 @@ impl Document {
         *self = Self::empty();
     }
 
-    /// Whether both documents hold the same values: the order of members and whitespace do not matter.
-    /// Numbers and strings are the same when their text is, so `1.0` and `1` differ.
+    /// Whether both documents hold the same values: the order of members, whitespace and escapes do not
+    /// matter. Numbers are the same when their text is: a type may read `1` and refuse `1.0`.
     pub(crate) fn same_values(&self, other: &Self) -> Result<bool> {
         self.root()?.same(&*other.root()?)
     }
 
-    /// Whether both documents hold the same at `path`, or nothing; the root is a path, too.
+    /// Whether both documents hold the same value at `path`, as [`same_values`](Self::same_values) sees it, or
+    /// none. The root is a path, too, and holds all that can be read by one: no flash messages.
     pub(crate) fn same_at(&self, other: &Self, path: &Path) -> Result<bool> {
         if path.segments().is_empty() {
-            return self.same_values(other);
+            return self.without_flash()?.same_values(&other.without_flash()?);
         }
-        Ok(self.lookup(path)? == other.lookup(path)?)
+        match (self.lookup(path)?, other.lookup(path)?) {
+            (Some(one), Some(other)) => Node::Text(one).same(&Node::Text(other)),
+            (one, other) => Ok(one.is_none() && other.is_none()),
+        }
+    }
+
+    fn without_flash(&self) -> Result<Self> {
+        let mut document = self.clone();
+        document.remove(&Path::flash())?;
+        Ok(document)
     }
 
     fn apply(&mut self, path: &Path, change: Change) -> Result<Lists> {

@@ -171,7 +171,7 @@ impl Node {
             .fold(end, |child, segment| Self::Map(BTreeMap::from([(segment.clone().into_owned(), child)])))
     }
 
-    /// Whether both hold the same, whatever the order of members and the whitespace.
+    /// Whether both hold the same, whatever the order of members, the whitespace and the escapes.
     pub(super) fn same(&self, other: &Self) -> Result<bool> {
         if let (Self::Text(one), Self::Text(other)) = (self, other) {
             if one == other {
@@ -204,7 +204,7 @@ impl Node {
                 }
                 Ok(true)
             }
-            (Self::Text(one), Self::Text(other)) => Ok(one == other),
+            (Self::Text(one), Self::Text(other)) => Ok(one == other || same_strings(one, other)),
             _ => Ok(false),
         }
     }
@@ -317,6 +317,13 @@ fn same_members(ones: &[Member<'_>], others: &[Member<'_>]) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether both are the text of one string, with an escape in one where there is none in the other.
+fn same_strings(one: &[u8], other: &[u8]) -> bool {
+    let string = |text| serde_json::from_slice::<String>(text).ok();
+    [one, other].iter().any(|text| text.contains(&b'\\'))
+        && string(one).is_some_and(|one| string(other).is_some_and(|other| one == other))
 }
 
 fn conflict_at(path: &Path, depth: usize, reason: &str) -> Error {

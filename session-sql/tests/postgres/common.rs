@@ -6,42 +6,13 @@ use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use session_core::{CreateOutcome, Error, Principal, Record, Revision, SessionBackend, SessionId, Timestamp};
+use session_core::Error;
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tokio::runtime::Builder;
 
-pub(crate) const NOW: i64 = 1_000_000;
-
-pub(crate) fn at(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis).unwrap()
-}
-
-pub(crate) fn now() -> Timestamp {
-    at(NOW)
-}
-
-pub(crate) fn id(number: u32) -> SessionId {
-    let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&number.to_be_bytes());
-    SessionId::from_bytes(bytes)
-}
-
-/// The first revision of a session that lives for a second and may live for ten.
-pub(crate) fn record(data: &str) -> Record {
-    Record::new(Revision::first(7), now(), at(NOW + 1_000), at(NOW + 10_000))
-        .with_meta(&b"meta"[..])
-        .with_data(data.as_bytes().to_vec())
-}
-
-pub(crate) fn principal(name: &str) -> Option<Principal> {
-    Some(Principal::new(name).unwrap())
-}
-
-pub(crate) async fn create(backend: &PostgresBackend, number: u32, record: Record) {
-    assert_eq!(backend.create(id(number), record, now()).await.unwrap(), CreateOutcome::Created);
-}
+pub(crate) use crate::records::{NOW, at, create, id, now, principal, record};
 
 /// Everything that an error shows of itself and of what caused it.
 pub(crate) fn shown(error: &Error) -> String {

@@ -15,6 +15,8 @@ mod golden;
 mod golden_sessions;
 mod private_server;
 mod races;
+#[path = "../shared/records.rs"]
+mod records;
 mod schema;
 mod server;
 mod verbs;

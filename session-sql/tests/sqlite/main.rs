@@ -11,5 +11,7 @@ mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
 mod processes;
+#[path = "../shared/records.rs"]
+mod records;
 mod schema;
 mod verbs;

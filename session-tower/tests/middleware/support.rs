@@ -78,6 +78,19 @@ impl Site {
         self.session(cookie).await.get("n").unwrap()
     }
 
+    /// The verbs since the last look, once everything has ended that could ask the store for more.
+    pub(crate) async fn last_calls(self) -> Vec<Operation> {
+        let Self { store, sessions, clock: _ } = self;
+        drop(sessions);
+        let alone = async {
+            while Arc::strong_count(&store) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, alone).await.expect("a task that never ends");
+        store.take_calls()
+    }
+
     /// This visitor's session, opened without the middleware: somebody else's request.
     pub(crate) async fn session(&self, cookie: &str) -> Session {
         let (_, token) = cookie.split_once('=').unwrap();

@@ -151,7 +151,7 @@ async fn every_way_of_reading_counts(ctx: Context) -> CaseResult {
 async fn unread_and_unchanged_paths_are_free(ctx: Context) -> CaseResult {
     let site = detecting(&ctx)?;
     let nothing: Step = |_| Ok(());
-    let rows: [(&str, Step, Step, Step); 11] = [
+    let rows: [(&str, Step, Step, Step); 12] = [
         ("nothing was read", nothing, add_one, |s| s.insert("n", 9)),
         ("another path was read and changed", LOOK_AT_A, |s| s.insert("map.a", 5), |s| s.insert("n", 9)),
         (
@@ -184,6 +184,12 @@ async fn unread_and_unchanged_paths_are_free(ctx: Context) -> CaseResult {
             |s| s.take_flash::<String>().map(drop),
             |s| s.flash("one"),
             |s| s.flash("two"),
+        ),
+        (
+            "the names were read and a message was left",
+            |s| s.keys([""; 0]).map(drop),
+            |s| s.flash("one"),
+            |s| s.insert("n", 9),
         ),
         (
             "who is signed in was read",

@@ -252,6 +252,34 @@ fn same_values_sees_through_order_and_whitespace() {
 }
 
 #[test]
+fn same_at_goes_by_value() {
+    const ELSEWHERE: &str = r#"{"map": {"alice@example.org":"d\u0061rk", "a.b":{"c":2},"1":"one"},"e":"e",
+        "list":[10,{"\u0061":1},[true]],"null":null,"n":1.0,"s":"X"}"#;
+    let same = |at: &[&str]| document(STORED).same_at(&document(ELSEWHERE), &path(at)).unwrap();
+    for at in
+        [["map"].as_slice(), &["map", "a.b"], &["list"], &["list", "1"], &["null"], &["missing"], &["e"]]
+    {
+        assert!(same(at), "{at:?}");
+    }
+    // A type that reads the one may refuse the other.
+    assert!(!same(&["n"]));
+    assert!(!same(&["s"]) && !same(&[]));
+    assert!(!document("{}").same_at(&document(STORED), &path("null")).unwrap());
+    assert!(!document(STORED).same_at(&document("{}"), &path("null")).unwrap());
+}
+
+#[test]
+fn same_at_the_root_leaves_flash_out() {
+    let mut document = document(STORED);
+    document.push(&Path::flash(), "\"saved\"".into()).unwrap();
+    assert!(document.same_at(&self::document(STORED), &path([""; 0])).unwrap());
+    assert!(self::document(STORED).same_at(&document, &path([""; 0])).unwrap());
+    assert!(!document.same_values(&self::document(STORED)).unwrap());
+    insert(&mut document, "n", "2").unwrap();
+    assert!(!document.same_at(&self::document(STORED), &path([""; 0])).unwrap());
+}
+
+#[test]
 fn path_and_value_together_are_at_most_32_deep() {
     let too_large = |result: Result<Lists>| result.unwrap_err().kind() == ErrorKind::TooLarge;
     let lists = |levels: usize| Bytes::from("[".repeat(levels) + &"]".repeat(levels));
