@@ -72,7 +72,7 @@ fn after(writes: &[Write], before: &Map<String, Value>) -> Map<String, Value> {
     model
 }
 
-fn at<'a>(model: &'a Map<String, Value>, place: Place) -> Option<&'a Value> {
+fn at(model: &Map<String, Value>, place: Place) -> Option<&Value> {
     let [first, rest @ ..] = place else { return None };
     rest.iter().try_fold(model.get(*first)?, |value, segment| value.get(segment))
 }
