@@ -151,6 +151,14 @@ fn memory() -> Vec<Row> {
         .rates([8.0; 3]),
         growth(Group::Memory, "load, 10^6 over 10^4", store, "load"),
         growth(Group::Memory, "update, 10^6 over 10^4", store, "update"),
+        // What the processor's caches alone make of it.
+        Row::new(
+            Group::Memory,
+            "raw map, 10^6 over 10^4",
+            map.with(MILLION).does("load"),
+            map.with(10_000).does("load"),
+        )
+        .goal(16, Measure::Rate, Target::None),
         Row::new(
             Group::Memory,
             "purge, 10^6 live over 10^4",
