@@ -20,7 +20,8 @@ pub(crate) struct RawSqlite {
     synchronous: Synchronous,
     sessions: u64,
     data: Vec<u8>,
-    /// Only of the one worker of a cell that writes.
+    /// Of the one worker of a cell that writes; and of the store itself, which keeps the log from being removed
+    /// with the last connection: one that has to grow again is flushed several times slower.
     writer: Option<Mutex<Connection>>,
     rows_per_commit: usize,
     random: fastrand::Rng,
@@ -50,7 +51,16 @@ impl RawSqlite {
         transaction.commit()?;
         let random = fastrand::Rng::with_seed(0);
         let sessions = program.sessions;
-        Ok(Self { file, synchronous, sessions, data, writer: None, rows_per_commit: 1, random, writes: 0 })
+        Ok(Self {
+            file,
+            synchronous,
+            sessions,
+            data,
+            writer: Some(Mutex::new(connection)),
+            rows_per_commit: 1,
+            random,
+            writes: 0,
+        })
     }
 
     fn worker(&self, cell: &Cell, task: usize) -> Result<Self, Failure> {
