@@ -49,6 +49,8 @@ impl RawSqlite {
             transaction.prepare_cached(INSERT)?.execute(params![id(number), 0, EXPIRES_AT, data])?;
         }
         transaction.commit()?;
+        // The log is as long now as it gets, and is written again from its beginning.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         let random = fastrand::Rng::with_seed(0);
         let sessions = program.sessions;
         Ok(Self {
