@@ -3,6 +3,7 @@
 //! This file reads the command line; each command has a file of its own. Continuous integration
 //! calls the same commands, so what is green here is green there.
 
+mod bench;
 mod browser;
 mod conformance;
 mod dependencies;
@@ -20,6 +21,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use bench::BenchOptions;
 use instructions::InstructionsOptions;
 use lint::LintOptions;
 use services::Request;
@@ -58,6 +60,15 @@ Usage: cargo xtask <command> [flags]
       --record         writes the counts down as those to compare with
       --allow-missing  does nothing where there is no valgrind
 
+  bench [--quick] [--only GROUP,..] [--json FILE]
+      Builds our stores and their peers (those in a workspace of its own), measures them in turns, in nine pairs
+      of each row, and prints for each row and concurrency ours, the peer's, the limit of the raw client or
+      structure, the ceiling, the ratio, its target and a verdict: met, limit, missed or reported. Fails
+      if a target is missed. Wants an idle machine; takes about half an hour.
+      --quick          three pairs, and without the rows that take minutes to fill
+      --only           of these groups only: memory, sqlite, http, size
+      --json           where the same goes as JSON; target/bench.json otherwise
+
   services up [NAME..]
       Starts private servers for tests and prints where they are, one line for each:
       SESSION_TEST_POSTGRES=<url>. They run until `services down`; those that run already stay as
@@ -75,6 +86,7 @@ Exit code: 0 all is well, 1 something failed, 2 the command line is wrong.
 
 enum Command {
     Help,
+    Bench(BenchOptions),
     Test(TestOptions),
     Lint(LintOptions),
     Instructions(InstructionsOptions),
@@ -95,6 +107,7 @@ fn main() -> ExitCode {
             print!("{USAGE}");
             Ok(true)
         }
+        Command::Bench(options) => Workspace::find().and_then(|workspace| bench::run(&workspace, &options)),
         Command::Test(options) => Workspace::find().and_then(|workspace| test::run(&workspace, options)),
         Command::Lint(options) => Workspace::find().map(|workspace| lint::run(&workspace, options)),
         Command::Instructions(options) => {
@@ -116,10 +129,13 @@ fn main() -> ExitCode {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let Some(name) = arguments.next() else { return Ok(Command::Help) };
-    if name == "services" {
+    if name == "services" || name == "bench" {
         let words: Vec<_> = arguments.collect();
-        let wants_help = words.iter().any(|word| word == "--help" || word == "-h");
-        return if wants_help { Ok(Command::Help) } else { Request::parse(&words).map(Command::Services) };
+        return match name.as_str() {
+            _ if words.iter().any(|word| word == "--help" || word == "-h") => Ok(Command::Help),
+            "services" => Request::parse(&words).map(Command::Services),
+            _ => BenchOptions::parse(&words).map(Command::Bench),
+        };
     }
     let mut command = match name.as_str() {
         "help" | "--help" | "-h" => Command::Help,

@@ -1,0 +1,260 @@
+//! Any of our stores: the verbs of `SessionBackend` for records, `SessionManager` for values.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bench_harness::{Beside, Cell, Failure, Operation, Program, Store, Values, id, parallel, payload};
+use bytes::Bytes;
+use session_core::{
+    CreateOutcome, Durability, IdGenerator, Record, Revision, SessionBackend, SessionId, SessionManager,
+    SessionToken, Timestamp, UpdateOutcome,
+};
+use session_memory::MemoryBackend;
+use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+
+/// A filled store.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    backend: Arc<dyn SessionBackend>,
+    manager: SessionManager,
+    /// Of session number n: what an update expects.
+    revisions: Arc<[AtomicI64]>,
+    /// How many sessions there have ever been: the numbers of new ones start here.
+    next: Arc<AtomicU64>,
+    /// The next number at the beginning of the cell.
+    first_new: Arc<AtomicU64>,
+    template: Template,
+    writes: u64,
+    timed_every: u64,
+}
+
+/// A record of the usual size, to make others of.
+#[derive(Clone)]
+struct Template {
+    record: Record,
+    /// Where in its data the digits stand that change with each write.
+    digits: usize,
+}
+
+const SECRET: [u8; 32] = [9; 32];
+/// Of the number that changes.
+const DIGITS: usize = 10;
+/// How many records a purge has to remove.
+const EXPIRED: u64 = 1_000_000;
+
+impl Sessions {
+    pub(crate) async fn in_memory(program: Program) -> Result<Self, Failure> {
+        let filled = Self::fill(Arc::new(MemoryBackend::new()), &program).await?;
+        Ok(Self { timed_every: 16, ..filled })
+    }
+
+    pub(crate) async fn in_sqlite(program: Program, durability: Durability) -> Result<Self, Failure> {
+        let file = program.directory.join("ours.db");
+        let config = |durability| SqliteConfig::new(&file).with_durability(durability);
+        // Filled at the faster durability, and opened again.
+        let filled =
+            Self::fill(Arc::new(SqliteBackend::connect(config(Durability::ProcessCrash)).await?), &program);
+        let filled = filled.await?;
+        let backend: Arc<dyn SessionBackend> = Arc::new(SqliteBackend::connect(config(durability)).await?);
+        let manager = SessionManager::builder(Arc::clone(&backend)).build()?;
+        Ok(Self { backend, manager, ..filled })
+    }
+
+    async fn fill(backend: Arc<dyn SessionBackend>, program: &Program) -> Result<Self, Failure> {
+        let values = program.values;
+        let ids = Numbered::default();
+        let manager = SessionManager::builder(Arc::clone(&backend)).ids(ids).build()?;
+        let creator = manager.clone();
+        parallel(0..program.sessions, move |_| create(creator.clone(), values)).await?;
+        let first = backend.load(session_id(0), now()).await?.ok_or("no session was created")?;
+        let revisions: Arc<[AtomicI64]> = (0..program.sessions).map(|_| AtomicI64::new(0)).collect();
+        let (reader, known) = (Arc::clone(&backend), Arc::clone(&revisions));
+        parallel(0..program.sessions, move |session| {
+            let (reader, known) = (Arc::clone(&reader), Arc::clone(&known));
+            async move {
+                let record = reader.load(session_id(session), now()).await?.ok_or("a session is missing")?;
+                known[usize::try_from(session)?].store(record.revision.as_i64(), Ordering::Relaxed);
+                Ok(())
+            }
+        })
+        .await?;
+        Ok(Self {
+            backend,
+            manager,
+            revisions,
+            next: Arc::new(AtomicU64::new(program.sessions)),
+            first_new: Arc::new(AtomicU64::new(program.sessions)),
+            template: Template::new(first),
+            writes: 0,
+            timed_every: 1,
+        })
+    }
+
+    async fn load(&self, session: u64) -> Result<(), Failure> {
+        let record = self.backend.load(session_id(session), now()).await?;
+        std::hint::black_box(record.ok_or("a session is missing")?);
+        Ok(())
+    }
+
+    /// Until it succeeds: another task may have been at the session since.
+    async fn update(&mut self, session: u64) -> Result<(), Failure> {
+        let known = Arc::clone(&self.revisions);
+        let known = &known[usize::try_from(session)?];
+        self.writes += 1;
+        loop {
+            let expected = Revision::from_i64(known.load(Ordering::Relaxed)).ok_or("no revision")?;
+            let record = self.template.record(expected.next(0), self.writes);
+            let revision = record.revision;
+            match self.backend.update(session_id(session), expected, record, now()).await? {
+                UpdateOutcome::Updated => {
+                    known.store(revision.as_i64(), Ordering::Relaxed);
+                    return Ok(());
+                }
+                UpdateOutcome::Conflict(current) => known.store(current.revision.as_i64(), Ordering::Relaxed),
+                UpdateOutcome::Gone => return Err("a session is gone".into()),
+            }
+        }
+    }
+
+    async fn create(&mut self) -> Result<(), Failure> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let record = self.template.record(Revision::first(0), number);
+        match self.backend.create(session_id(number), record, now()).await? {
+            CreateOutcome::Created => Ok(()),
+            CreateOutcome::Occupied(_) => Err("an id came twice".into()),
+        }
+    }
+
+    async fn read_one(&self, session: u64) -> Result<(), Failure> {
+        let token = SessionToken::from_parts(session_id(session), SECRET).expose();
+        let session = self.manager.open(Some(&token)).await?;
+        let value: Option<String> = session.get(payload::READ)?;
+        std::hint::black_box(value.ok_or("a value is missing")?);
+        Ok(())
+    }
+}
+
+impl Store for Sessions {
+    fn workers(&self, cell: &Cell) -> Result<Vec<Self>, Failure> {
+        let worker = |task| Self { writes: (cell.seed << 20) + (task << 40), ..self.clone() };
+        Ok((0..cell.tasks as u64).map(worker).collect())
+    }
+
+    fn timed_every(&self) -> u64 {
+        self.timed_every
+    }
+
+    async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
+        match operation {
+            Operation::Load | Operation::LoadDuringPurge => self.load(session).await,
+            Operation::Update => self.update(session).await,
+            Operation::Create => self.create().await,
+            Operation::ReadOne => self.read_one(session).await,
+            other => Err(format!("no operation of a store: {other:?}").into()),
+        }
+    }
+
+    async fn prepare(&self, operation: Operation) -> Result<(), Failure> {
+        let first = self.next.load(Ordering::Relaxed);
+        self.first_new.store(first, Ordering::Relaxed);
+        if operation == Operation::LoadDuringPurge {
+            let (backend, template) = (Arc::clone(&self.backend), self.template.clone());
+            let end = self.next.fetch_add(EXPIRED, Ordering::Relaxed) + EXPIRED;
+            parallel(first..end, move |number| {
+                let (backend, mut record) =
+                    (Arc::clone(&backend), template.record(Revision::first(0), number));
+                async move {
+                    record.expires_at = now().saturating_sub(Duration::from_secs(60 + number % 3600));
+                    let _ = backend.create(session_id(number), record, now()).await?;
+                    Ok(())
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn beside(&self, operation: Operation) -> Option<Beside> {
+        if operation != Operation::LoadDuringPurge {
+            return None;
+        }
+        let backend = Arc::clone(&self.backend);
+        Some(Box::pin(async move {
+            // The janitor's batches, without its pauses.
+            while backend.purge_expired(now(), 500).await?.more {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        }))
+    }
+
+    async fn clean_up(&self, operation: Operation) -> Result<(), Failure> {
+        if operation != Operation::Create {
+            return Ok(());
+        }
+        let created = self.first_new.load(Ordering::Relaxed)..self.next.load(Ordering::Relaxed);
+        let backend = Arc::clone(&self.backend);
+        parallel(created, move |number| {
+            let backend = Arc::clone(&backend);
+            async move {
+                let _ = backend.delete(session_id(number), None, now()).await?;
+                Ok(())
+            }
+        })
+        .await
+    }
+}
+
+impl Template {
+    fn new(record: Record) -> Self {
+        let name = format!("\"{}\":", payload::CHANGING);
+        let place = record.data.windows(name.len()).position(|window| window == name.as_bytes());
+        // Sessions of 4 KiB have no such number: they are only read.
+        Self { record, digits: place.map_or(0, |place| place + name.len()) }
+    }
+
+    /// A record that differs from every other `write`. Its bytes are its own, as those of a commit are.
+    fn record(&self, revision: Revision, write: u64) -> Record {
+        let mut data = self.record.data.to_vec();
+        // Without formatting, which would be much of a write to memory.
+        let mut rest = write;
+        for digit in data[self.digits + 1..self.digits + DIGITS].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        let now = now();
+        let expires_at = now.saturating_add(Duration::from_secs(24 * 3600));
+        Record::new(revision, now, expires_at, self.record.deadline.max(expires_at))
+            .with_meta(Bytes::copy_from_slice(&self.record.meta))
+            .with_data(data)
+    }
+}
+
+async fn create(manager: SessionManager, values: Values) -> Result<(), Failure> {
+    let session = manager.open(None).await?;
+    for (key, value) in payload::values(values, 0) {
+        session.insert([key.as_str()], value)?;
+    }
+    let _ = session.commit().await?;
+    Ok(())
+}
+
+fn session_id(number: u64) -> SessionId {
+    SessionId::from_bytes(id(number))
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// The tokens of sessions number 0, 1, 2...
+#[derive(Debug, Default)]
+struct Numbered(AtomicU64);
+
+impl IdGenerator for Numbered {
+    fn generate(&self) -> session_core::Result<SessionToken> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(SessionToken::from_parts(session_id(number), SECRET))
+    }
+}

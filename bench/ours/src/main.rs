@@ -1,0 +1,28 @@
+//! The stores of session-kit under the harness, and, for their limits, the raw structures below them.
+
+mod backend;
+mod map;
+mod raw_sqlite;
+mod site;
+
+use bench_harness::{Failure, Program, serve};
+use session_core::Durability;
+
+use backend::Sessions;
+use map::SharedMap;
+use raw_sqlite::{RawSqlite, Synchronous};
+use site::Site;
+
+fn main() -> Result<(), Failure> {
+    let program = Program::from_arguments()?;
+    match program.store.as_str() {
+        "memory" => serve(program, Sessions::in_memory),
+        "sqlite" => serve(program, |program| Sessions::in_sqlite(program, Durability::ProcessCrash)),
+        "sqlite_power_loss" => serve(program, |program| Sessions::in_sqlite(program, Durability::PowerLoss)),
+        "http" => serve(program, Site::open),
+        "raw_map" => serve(program, SharedMap::open),
+        "raw_sqlite" => serve(program, |program| RawSqlite::open(program, Synchronous::Normal)),
+        "raw_sqlite_power_loss" => serve(program, |program| RawSqlite::open(program, Synchronous::Full)),
+        other => Err(format!("no such store: {other}").into()),
+    }
+}

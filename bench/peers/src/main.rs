@@ -1,0 +1,24 @@
+//! The session libraries that users would pick today, under the harness of session-kit.
+
+mod shared;
+mod site;
+mod stores;
+
+use bench_harness::{Failure, Program, serve};
+
+use shared::AsyncSession;
+use site::Site;
+use stores::TowerSessions;
+
+fn main() -> Result<(), Failure> {
+    let program = Program::from_arguments()?;
+    match program.store.as_str() {
+        "memory" => serve(program, TowerSessions::in_memory),
+        "moka" => serve(program, TowerSessions::in_moka),
+        "sqlite" => serve(program, TowerSessions::in_wal),
+        "sqlite_default" => serve(program, TowerSessions::in_default_sqlite),
+        "async_session" => serve(program, AsyncSession::open),
+        "http" => serve(program, Site::open),
+        other => Err(format!("no such store: {other}").into()),
+    }
+}

@@ -1,0 +1,88 @@
+//! The layer of tower-sessions in front of an axum router, over its memory store.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bench_harness::{Cell, Failure, Operation, Program, Store, payload};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use tower::ServiceExt as _;
+use tower_sessions::session::Error;
+use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
+
+#[derive(Clone)]
+pub(crate) struct Site {
+    bare: Router,
+    with_sessions: Router,
+    cookie: HeaderValue,
+}
+
+impl Site {
+    pub(crate) async fn open(program: Program) -> Result<Self, Failure> {
+        let values = program.values;
+        let create = move |session: Session| async move {
+            for (key, value) in payload::values(values, 0) {
+                session.insert_value(&key, value).await.map_err(status)?;
+            }
+            session.insert("count", 0).await.map_err(status)
+        };
+        let bare = Router::new().route("/hello", get(async || "hello"));
+        let with_sessions = bare
+            .clone()
+            .route("/create", get(create))
+            .route("/read", get(read))
+            .route("/count", get(count))
+            .layer(SessionManagerLayer::new(MemoryStore::default()));
+        let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
+        Ok(Self { bare, with_sessions, cookie: cookie_of(&answer)? })
+    }
+}
+
+async fn read(session: Session) -> Result<String, StatusCode> {
+    Ok(session.get("name").await.map_err(status)?.unwrap_or_default())
+}
+
+async fn count(session: Session) -> Result<String, StatusCode> {
+    let count: u64 = session.get("count").await.map_err(status)?.unwrap_or_default();
+    session.insert("count", count + 1).await.map_err(status)?;
+    Ok((count + 1).to_string())
+}
+
+fn status(_: Error) -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+/// The cookie that an answer sets, as the browser sends it back.
+fn cookie_of(answer: &Response<Body>) -> Result<HeaderValue, Failure> {
+    let cookie = answer.headers().get(header::SET_COOKIE).ok_or("no session was created")?.to_str()?;
+    Ok(HeaderValue::from_str(cookie.split(';').next().unwrap_or_default())?)
+}
+
+fn request(path: &'static str, cookie: Option<&HeaderValue>) -> Result<Request<Body>, Failure> {
+    let mut request = Request::builder().uri(path);
+    if let Some(cookie) = cookie {
+        request = request.header(header::COOKIE, cookie);
+    }
+    Ok(request.body(Body::empty())?)
+}
+
+impl Store for Site {
+    fn workers(&self, cell: &Cell) -> Result<Vec<Self>, Failure> {
+        Ok(vec![self.clone(); cell.tasks])
+    }
+
+    async fn operate(&mut self, operation: Operation, _: u64) -> Result<(), Failure> {
+        let (router, path, cookie) = match operation {
+            Operation::Bare => (&self.bare, "/hello", Some(&self.cookie)),
+            Operation::NoCookie => (&self.with_sessions, "/hello", None),
+            Operation::Untouched => (&self.with_sessions, "/hello", Some(&self.cookie)),
+            Operation::Read => (&self.with_sessions, "/read", Some(&self.cookie)),
+            Operation::Counter => (&self.with_sessions, "/count", Some(&self.cookie)),
+            other => return Err(format!("no request: {other:?}").into()),
+        };
+        let answer: Result<_, Infallible> = router.clone().oneshot(request(path, cookie)?).await;
+        let answer = answer?;
+        if answer.status() == StatusCode::OK { Ok(()) } else { Err(answer.status().to_string().into()) }
+    }
+}

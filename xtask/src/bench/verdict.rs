@@ -1,0 +1,177 @@
+//! When a target is met: the statistics of a row's ratios, and the rules that judge them.
+
+/// Cells scatter: a difference below this factor is noise.
+const NOISE: f64 = 1.3;
+
+/// The share of its ceiling that excuses a row from its target.
+const NEAR_CEILING: f64 = 0.8;
+
+/// What a ratio, ours over the peer's, should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Target {
+    /// Of rates: three quarters of the pairs are at least this.
+    AtLeast(f64),
+    /// Of costs: three quarters of the pairs are at most this.
+    AtMost(f64),
+    /// The median is at least this, however near to 1: a bound on what may be lost, no claim of speed.
+    MedianAtLeast(f64),
+    /// The median is at most this, in the same way.
+    MedianAtMost(f64),
+    /// Shown, not judged.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Met,
+    /// Not reached, but the store or structure below allows not much more.
+    Limit,
+    Missed,
+    Reported,
+}
+
+impl Target {
+    /// The one ratio of all pairs that is compared with the target.
+    pub(super) fn statistic(self, ratios: &[f64]) -> f64 {
+        let quantile = match self {
+            Self::AtLeast(_) => 0.25,
+            Self::AtMost(_) => 0.75,
+            Self::MedianAtLeast(_) | Self::MedianAtMost(_) | Self::None => 0.5,
+        };
+        self::quantile(ratios, quantile)
+    }
+
+    fn is_reached(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(target) | Self::MedianAtLeast(target) => ratio >= target,
+            Self::AtMost(target) | Self::MedianAtMost(target) => ratio <= target,
+            Self::None => true,
+        }
+    }
+
+    /// Whether it claims less than can be told from noise.
+    fn is_within_noise(self) -> bool {
+        match self {
+            Self::AtLeast(target) => target < NOISE,
+            Self::AtMost(target) => target > 1.0 / NOISE,
+            Self::MedianAtLeast(_) | Self::MedianAtMost(_) => false,
+            Self::None => true,
+        }
+    }
+
+    /// Judges the ratios of all pairs; `of_ceiling` is ours over the row's ceiling.
+    pub(super) fn judge(self, ratios: &[f64], of_ceiling: Option<f64>) -> Verdict {
+        let ratio = self.statistic(ratios);
+        if self.is_within_noise() {
+            Verdict::Reported
+        } else if self.is_reached(ratio) {
+            Verdict::Met
+        } else if matches!(self, Self::AtLeast(_))
+            && ratio >= 1.0
+            && of_ceiling.is_some_and(|share| share >= NEAR_CEILING)
+        {
+            Verdict::Limit
+        } else {
+            Verdict::Missed
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(target) | Self::MedianAtLeast(target) => f.pad(&format!(">= {target}")),
+            Self::AtMost(target) | Self::MedianAtMost(target) => f.pad(&format!("<= {target}")),
+            Self::None => f.pad("-"),
+        }
+    }
+}
+
+impl Verdict {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Limit => "limit",
+            Self::Missed => "missed",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+pub(super) fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which this share of the values lies, interpolated between two of them. NaN of none.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * sorted.len().saturating_sub(1) as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(low), Some(high)) => low + (high - low) * place.fract(),
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NINE: [f64; 9] = [9.0, 1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0];
+
+    #[test]
+    fn quartiles_of_nine_and_of_three() {
+        assert_eq!(Target::AtLeast(2.0).statistic(&NINE), 3.0);
+        assert_eq!(Target::AtMost(2.0).statistic(&NINE), 7.0);
+        assert_eq!(Target::MedianAtMost(2.0).statistic(&NINE), 5.0);
+        assert_eq!(Target::AtLeast(2.0).statistic(&[4.0, 1.0, 2.0]), 1.5);
+        assert_eq!(Target::AtMost(2.0).statistic(&[4.0, 1.0, 2.0]), 3.0);
+        assert_eq!(median(&[7.0]), 7.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn met_when_three_quarters_of_the_pairs_reach_it() {
+        assert_eq!(Target::AtLeast(3.0).judge(&NINE, None), Verdict::Met);
+        assert_eq!(Target::AtLeast(3.1).judge(&NINE, None), Verdict::Missed);
+        assert_eq!(Target::AtMost(0.5).judge(&[0.4, 0.5, 0.5], None), Verdict::Met);
+        assert_eq!(Target::AtMost(0.5).judge(&[0.4, 0.5, 0.6], None), Verdict::Missed);
+    }
+
+    #[test]
+    fn limit_needs_most_of_the_ceiling_and_the_peer_behind() {
+        let missed = [2.0; 9];
+        assert_eq!(Target::AtLeast(3.0).judge(&missed, Some(0.8)), Verdict::Limit);
+        assert_eq!(Target::AtLeast(3.0).judge(&missed, Some(0.79)), Verdict::Missed);
+        assert_eq!(Target::AtLeast(3.0).judge(&[0.99; 9], Some(1.0)), Verdict::Missed);
+        assert_eq!(Target::AtLeast(3.0).judge(&[1.0; 9], Some(1.0)), Verdict::Limit);
+        assert_eq!(Target::AtLeast(2.0).judge(&missed, Some(0.1)), Verdict::Met);
+        assert_eq!(Target::MedianAtLeast(3.0).judge(&missed, Some(1.0)), Verdict::Missed);
+        assert_eq!(Target::AtMost(0.5).judge(&missed, Some(1.0)), Verdict::Missed);
+    }
+
+    #[test]
+    fn what_is_within_noise_is_reported() {
+        for ratio in [0.1, 1.0, 10.0] {
+            assert_eq!(Target::AtLeast(1.29).judge(&[ratio; 9], Some(1.0)), Verdict::Reported);
+            assert_eq!(Target::AtMost(0.8).judge(&[ratio; 9], None), Verdict::Reported);
+            assert_eq!(Target::None.judge(&[ratio; 9], None), Verdict::Reported);
+        }
+        assert_eq!(Target::AtLeast(1.3).judge(&[1.2; 9], None), Verdict::Missed);
+    }
+
+    #[test]
+    fn bounds_are_judged_by_the_median_however_near_to_one() {
+        assert_eq!(Target::MedianAtMost(1.1).judge(&[1.0, 1.1, 9.0], None), Verdict::Met);
+        assert_eq!(Target::MedianAtMost(1.1).judge(&[1.0, 1.2, 1.2], None), Verdict::Missed);
+        assert_eq!(Target::MedianAtLeast(0.8).judge(&[0.1, 0.8, 0.9], None), Verdict::Met);
+        assert_eq!(Target::MedianAtLeast(0.8).judge(&[0.7, 0.7, 0.9], None), Verdict::Missed);
+    }
+
+    #[test]
+    fn nothing_measured_meets_nothing() {
+        assert_eq!(Target::AtLeast(2.0).judge(&[f64::NAN; 3], Some(1.0)), Verdict::Missed);
+        assert_eq!(Target::AtMost(0.5).judge(&[], None), Verdict::Missed);
+    }
+}
