@@ -62,14 +62,20 @@
 //! ```
 
 mod backend;
+mod checkpoint;
 mod config;
 mod error;
+mod inline;
+mod lock_wait;
 mod open;
+mod queue;
+mod readers;
 mod row;
 mod schema;
+mod thread;
 mod verbs;
-mod worker;
+mod writer;
 
 pub use backend::SqliteBackend;
-pub use config::{SqliteConfig, SqliteLocation};
+pub use config::{SqliteConfig, SqliteLocation, SqliteReads};
 pub use schema::schema_sql;

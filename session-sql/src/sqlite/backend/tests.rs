@@ -12,9 +12,9 @@ fn record(data: Vec<u8>) -> Record {
     Record::new(Revision::first(1), Timestamp::MIN, Timestamp::MAX, Timestamp::MAX).with_data(data)
 }
 
-async fn setting<T: rusqlite::types::FromSql + Send + 'static>(workers: &Workers, pragma: &str) -> T {
+async fn setting<T: rusqlite::types::FromSql + Send + 'static>(queue: &Queue, pragma: &str) -> T {
     let sql = format!("PRAGMA {pragma}");
-    workers.run(move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).await.unwrap()
+    queue.run(MANY, move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).await.unwrap()
 }
 
 #[tokio::test]
@@ -23,12 +23,12 @@ async fn connections_have_their_settings() {
     for (durability, synchronous) in [(Durability::ProcessCrash, 1_i64), (Durability::PowerLoss, 2)] {
         let config = SqliteConfig::new(directory.path().join("a.db")).with_durability(durability);
         let backend = SqliteBackend::connect(config).await.unwrap();
-        assert_eq!(setting::<i64>(&backend.writer, "synchronous").await, synchronous);
-        assert_eq!(setting::<i64>(&backend.writer, "wal_autocheckpoint").await, 16_000);
-        assert_eq!(setting::<i64>(&backend.writer, "query_only").await, 0);
-        assert_eq!(setting::<i64>(&backend.readers, "query_only").await, 1);
-        for workers in [&backend.writer, &backend.readers] {
-            assert_eq!(setting::<String>(workers, "journal_mode").await, "wal");
+        assert_eq!(setting::<i64>(&backend.shared.writer, "synchronous").await, synchronous);
+        assert_eq!(setting::<i64>(&backend.shared.writer, "wal_autocheckpoint").await, 16_000);
+        assert_eq!(setting::<i64>(&backend.shared.writer, "query_only").await, 0);
+        assert_eq!(setting::<i64>(&backend.shared.readers, "query_only").await, 1);
+        for queue in [&backend.shared.writer, &backend.shared.readers] {
+            assert_eq!(setting::<String>(queue, "journal_mode").await, "wal");
         }
     }
 }
@@ -45,8 +45,8 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
         large.revision = old.revision.next(2);
         let _ = backend.create(id(1), old.clone(), now).await.unwrap();
 
-        let pages: i64 = setting(&backend.writer, "page_count").await;
-        let _: i64 = setting(&backend.writer, &format!("max_page_count = {}", pages + 1)).await;
+        let pages: i64 = setting(&backend.shared.writer, "page_count").await;
+        let _: i64 = setting(&backend.shared.writer, &format!("max_page_count = {}", pages + 1)).await;
         let errors = [
             backend.create(id(2), large.clone(), now).await.unwrap_err(),
             backend.update(id(1), old.revision, large.clone(), now).await.unwrap_err(),
@@ -59,7 +59,7 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
         assert_eq!(backend.load(id(2), now).await.unwrap(), None);
         assert!(backend.touch(id(1), Timestamp::MAX, now).await.unwrap(), "what takes no space works");
 
-        let _: i64 = setting(&backend.writer, "max_page_count = 1000000").await;
+        let _: i64 = setting(&backend.shared.writer, "max_page_count = 1000000").await;
         let updated = backend.update(id(1), old.revision, large.clone(), now).await.unwrap();
         assert_eq!(updated, UpdateOutcome::Updated);
         assert_eq!(backend.create(id(2), large.clone(), now).await.unwrap(), CreateOutcome::Created);
@@ -70,8 +70,8 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
 #[tokio::test]
 async fn a_table_dropped_while_running_is_schema_missing() {
     let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
-    let drop = |connection: &mut Connection| Ok(connection.execute_batch("DROP TABLE sessions")?);
-    backend.writer.run(drop).await.unwrap();
+    let drop = |connection: &Connection| Ok(connection.execute_batch("DROP TABLE sessions")?);
+    backend.shared.writer.run(MANY, drop).await.unwrap();
     let errors = [
         backend.load(id(1), Timestamp::MIN).await.unwrap_err(),
         backend.create(id(1), record(Vec::new()), Timestamp::MIN).await.unwrap_err(),
