@@ -75,7 +75,7 @@ pub enum SqliteLocation {
 #[non_exhaustive]
 pub enum SqliteReads {
     /// On the calling thread as long as reads are quick, which they are while the operating system has the
-    /// file in its memory. A load that took longer than half a millisecond sends the next ones to the backend's
+    /// file in its memory. A load that took longer than 250 µs sends the next ones to the backend's
     /// threads, until 32 in a row were quick there; so do locks, and as many loads at once as there are
     /// connections. The default: several times as fast as a thread's answer. Costs the runtime's thread a few
     /// microseconds per load, and a wait for the disk at most once in 33 loads.

@@ -69,8 +69,8 @@ pub(super) struct Warmth {
 
 const QUICK_READS: u32 = 32;
 
-/// Several times what a read from memory takes, and less than reading a few pages from most disks does.
-const SLOW: Duration = Duration::from_micros(500);
+/// Ten times and more what a read from memory takes, and less than a few pages from most disks do.
+const SLOW: Duration = Duration::from_micros(250);
 
 impl Warmth {
     pub(super) fn is_warm(&self) -> bool {
@@ -91,5 +91,70 @@ impl Warmth {
         } else if !self.is_warm() {
             self.quick.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: Duration = Duration::from_micros(5);
+
+    #[test]
+    fn reads_are_taken_for_slow_until_enough_were_quick_in_a_row() {
+        let warmth = Warmth::default();
+        for _ in 1..QUICK_READS {
+            warmth.note(QUICK);
+        }
+        assert!(!warmth.is_warm());
+        warmth.note(SLOW * 2);
+        for _ in 1..QUICK_READS {
+            warmth.note(QUICK);
+        }
+        assert!(!warmth.is_warm());
+        warmth.note(QUICK);
+        assert!(warmth.is_warm());
+    }
+
+    #[test]
+    fn one_slow_read_sends_the_next_ones_to_the_threads() {
+        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        assert!(inline.read(|_| Ok(())).is_none(), "nothing is known yet");
+        for _ in 0..QUICK_READS {
+            inline.warmth().note(QUICK);
+        }
+        assert!(inline.read(|_| Ok(())).is_some());
+        inline.warmth().note(SLOW * 2);
+        assert!(inline.read(|_| Ok(())).is_none());
+    }
+
+    /// What `read` comes to while reads are taken for quick, however long the last one took.
+    fn read_warm<T>(
+        inline: &Inline,
+        read: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Option<Result<T>> {
+        inline.warmth.quick.store(QUICK_READS, Ordering::Relaxed);
+        inline.read(read)
+    }
+
+    #[test]
+    fn what_would_have_to_be_waited_for_goes_to_the_threads() {
+        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        let fail = |kind: ErrorKind| move |_: &Connection| Err::<(), _>(Failure(kind.into()));
+        assert!(read_warm(&inline, fail(ErrorKind::Timeout)).is_none());
+        let failed = read_warm(&inline, fail(ErrorKind::Corrupt));
+        assert_eq!(failed.unwrap().unwrap_err().kind(), ErrorKind::Corrupt);
+        let in_use = inline.free_connection().unwrap();
+        assert!(read_warm(&inline, |_| Ok(())).is_none());
+        drop(in_use);
+        assert!(read_warm(&inline, |_| Ok(())).is_some());
+    }
+
+    #[test]
+    fn a_panic_leaves_the_connection_in_use() {
+        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        let failed = read_warm(&inline, |_| -> Result<(), Failure> { panic!("on purpose") });
+        assert_eq!(failed.unwrap().unwrap_err().kind(), ErrorKind::Internal);
+        read_warm(&inline, |_| Ok(())).unwrap().unwrap();
     }
 }

@@ -1,12 +1,13 @@
 //! Opening a database: its file, its connections and the settings of each.
 
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use session_core::{Durability, Error, ErrorKind, Result};
 
 use super::checkpoint::{AUTOMATIC_PAGES, Checkpoints};
@@ -40,9 +41,32 @@ pub(super) fn open(config: &SqliteConfig, table: &TableName) -> Result<Opened> {
             open_file(config, table, path).map_err(|Failure(error)| match error.kind() {
                 // These say themselves what is the matter.
                 ErrorKind::Config | ErrorKind::SchemaMissing => error,
-                _ => error.with_detail(format!("cannot use the database file {}", path.display())),
+                _ => {
+                    let why = reason(&error);
+                    error.with_detail(format!("cannot use the database file {}{why}", path.display()))
+                }
             })
         }
+    }
+}
+
+/// In words for those who look after the file, where the cause is known: what SQLite says is about something
+/// else, or shorter.
+fn reason(error: &Error) -> &'static str {
+    let Some(source) = error.source() else { return "" };
+    let code = source.downcast_ref::<ffi::Error>().map(|error| error.code);
+    let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
+    match (code, kind) {
+        (Some(ffi::ErrorCode::ReadOnly), _) => {
+            ": it can only be read, as its permissions or a read-only file system forbid writing"
+        }
+        (Some(ffi::ErrorCode::CannotOpen), _) => {
+            ": permissions or a read-only file system forbid opening it, or making the files beside it"
+        }
+        (Some(ffi::ErrorCode::DiskFull), _) | (_, Some(io::ErrorKind::StorageFull)) => ": the disk is full",
+        (_, Some(io::ErrorKind::ReadOnlyFilesystem)) => ": it cannot be made on a read-only file system",
+        (_, Some(io::ErrorKind::PermissionDenied)) => ": permissions forbid making it or reaching it",
+        _ => "",
     }
 }
 
@@ -158,5 +182,7 @@ fn prepare(connection: &mut Connection, table: &TableName, migrate: bool) -> Res
     } else {
         schema::check(&transaction, table)?;
     }
+    // On a database that can only be read, SQLite begins a transaction for reading and does not mind.
+    transaction.execute(&format!("DELETE FROM \"{table}\" WHERE false"), [])?;
     Ok(transaction.commit()?)
 }

@@ -107,13 +107,16 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<Job>) {
         match execute(&self.connection, "COMMIT") {
-            Ok(()) => batch.into_iter().for_each(|job| job.answer()),
+            Ok(()) => {
+                batch.into_iter().for_each(|job| job.answer());
+                self.checkpoints.after_commit(&self.connection);
+            }
             Err(error) => {
                 self.roll_back();
+                self.checkpoints.after_failure(&self.connection);
                 fail_all(batch, || failed_commit(&error));
             }
         }
-        self.checkpoints.after_commit(&self.connection);
     }
 
     fn roll_back(&self) {
