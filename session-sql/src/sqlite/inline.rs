@@ -45,7 +45,7 @@ impl Inline {
         }
     }
 
-    fn free_connection(&self) -> Option<MutexGuard<'_, Connection>> {
+    pub(super) fn free_connection(&self) -> Option<MutexGuard<'_, Connection>> {
         let start = self.next.fetch_add(1, Ordering::Relaxed) as usize;
         let count = self.connections.len();
         (0..count).find_map(|step| match self.connections[(start + step) % count].try_lock() {

@@ -20,8 +20,8 @@ pub(super) fn wait_until(deadline: Instant) {
     DEADLINE.set(Some(deadline));
 }
 
-/// SQLite's own handler soon sleeps for 100 ms at a time. A process that commits all the time leaves the
-/// lock free for microseconds only, so whoever looks ten times a second may not get it for seconds.
+/// SQLite's own handler soon sleeps for 100 ms at a time, and a process that commits all the time leaves the
+/// lock free for moments only: whoever looks ten times a second misses many of them.
 fn wait(attempts: i32) -> bool {
     let now = Instant::now();
     let Some(left) = DEADLINE.get().and_then(|deadline| deadline.checked_duration_since(now)) else {

@@ -22,7 +22,7 @@ fn child_after(script: &str, name: &str, path: &Path) -> Command {
 }
 
 #[tokio::test]
-async fn a_read_only_mount_is_named_at_connect() {
+async fn read_only_mount_is_named_at_connect() {
     let (directory, path) = database();
     let backend = SqliteBackend::open(&path).await.unwrap();
     create(&backend, 1, record("kept")).await;
@@ -42,7 +42,7 @@ async fn a_read_only_mount_is_named_at_connect() {
 }
 
 #[tokio::test]
-#[ignore = "a child of a_read_only_mount_is_named_at_connect"]
+#[ignore = "a child of read_only_mount_is_named_at_connect"]
 async fn child_on_a_read_only_mount() {
     let path = given_path();
     let error = SqliteBackend::open(&path).await.unwrap_err();
@@ -57,14 +57,14 @@ async fn child_on_a_read_only_mount() {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_what_was_there_and_recovers_when_there_is_room() {
+async fn enospc_old_intact_then_recovers() {
     let (directory, path) = database();
     let script = format!("mount -t tmpfs -o size=4m tmpfs '{}'", directory.path().display());
     succeeded(child_after(&script, "child_on_a_small_disk", &path).spawn().unwrap());
 }
 
 #[tokio::test]
-#[ignore = "a child of a_full_disk_keeps_what_was_there_and_recovers_when_there_is_room"]
+#[ignore = "a child of enospc_old_intact_then_recovers"]
 async fn child_on_a_small_disk() {
     let path = given_path();
     let backend = SqliteBackend::open(&path).await.unwrap();

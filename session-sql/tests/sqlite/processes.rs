@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use session_core::{Durability, ErrorKind, SessionBackend, SessionId, UpdateOutcome};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig, SqliteLocation};
 
+use tokio::task::JoinSet;
+
 use crate::common::{create, database, dump, id, now, raw, record};
 
 const DATABASE: &str = "SESSION_SQL_TEST_DATABASE";
@@ -49,7 +51,7 @@ const COUNTS: u32 = 40;
 const COUNTERS: u32 = 2;
 
 #[tokio::test]
-async fn processes_count_exactly_together() {
+async fn two_processes_counter() {
     let (_directory, path) = database();
     let backend = SqliteBackend::open(&path).await.unwrap();
     for counter in 0..COUNTERS {
@@ -67,7 +69,7 @@ async fn processes_count_exactly_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a child of processes_count_exactly_together"]
+#[ignore = "a child of two_processes_counter"]
 async fn child_that_counts() {
     let backend = SqliteBackend::open(given_path()).await.unwrap();
     let tasks = (0..TASKS).map(|task| tokio::spawn(count(backend.clone(), id(task % COUNTERS))));
@@ -172,7 +174,7 @@ async fn kill9_loop_acknowledged_survive_none_torn() {
 }
 
 #[tokio::test]
-async fn kill9_loop_below_power_loss_too() {
+async fn kill9_loop_acknowledged_survive_none_torn_for_power_loss() {
     kill_9_loop(Durability::PowerLoss, "power loss").await;
 }
 
@@ -190,35 +192,31 @@ async fn child_that_writes() {
     }
     let backend = SqliteBackend::connect(config).await.unwrap();
     let writers: u32 = std::env::var("WRITERS").unwrap().parse().unwrap();
-    let tasks = (0..writers).map(|writer| {
-        let backend = backend.clone();
-        tokio::spawn(async move {
-            let mut current = match backend.load(id(writer), now()).await.unwrap() {
-                Some(current) => current,
-                None => {
-                    create(&backend, writer, record(&content(0))).await;
-                    record(&content(0))
-                }
-            };
-            loop {
-                let number = current.revision.sequence();
-                let mut next = record(&content(number));
-                next.revision = current.revision.next(fresh_number());
-                let outcome =
-                    backend.update(id(writer), current.revision, next.clone(), now()).await.unwrap();
-                assert_eq!(outcome, UpdateOutcome::Updated);
-                println!("acknowledged {writer} {number}");
-                current = next;
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+    let mut tasks = JoinSet::new();
+    for writer in 0..writers {
+        tasks.spawn(write_for_ever(backend.clone(), writer));
+    }
+    tasks.join_next().await.unwrap().unwrap();
+}
+
+async fn write_for_ever(backend: SqliteBackend, writer: u32) {
+    let loaded = backend.load(id(writer), now()).await.unwrap();
+    let mut current = loaded.unwrap_or(record(&content(0)));
+    // Whoever kills the writers has created the sessions already.
+    let _ = backend.create(id(writer), current.clone(), now()).await.unwrap();
+    loop {
+        let number = current.revision.sequence();
+        let mut next = record(&content(number));
+        next.revision = current.revision.next(fresh_number());
+        let outcome = backend.update(id(writer), current.revision, next.clone(), now()).await.unwrap();
+        assert_eq!(outcome, UpdateOutcome::Updated);
+        println!("acknowledged {writer} {number}");
+        current = next;
     }
 }
 
 #[tokio::test]
-async fn a_killed_process_holds_no_lock() {
+async fn lock_freed_after_kill9() {
     let (_directory, path) = database();
     let config = SqliteConfig::new(&path).with_busy_timeout(Duration::from_millis(50));
     let backend = SqliteBackend::connect(config).await.unwrap();
@@ -234,7 +232,7 @@ async fn a_killed_process_holds_no_lock() {
 }
 
 #[test]
-#[ignore = "a child of a_killed_process_holds_no_lock"]
+#[ignore = "a child of lock_freed_after_kill9"]
 fn child_that_holds_the_lock() {
     let connection = raw(&given_path());
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -246,7 +244,7 @@ fn child_that_holds_the_lock() {
 }
 
 #[test]
-fn processes_migrate_a_new_file_at_once() {
+fn three_initialisers_migrate_once() {
     for _ in 0..5 {
         let (_directory, path) = database();
         let children: Vec<_> = (0..3).map(|_| child("child_that_migrates", &path).spawn().unwrap()).collect();
@@ -258,7 +256,7 @@ fn processes_migrate_a_new_file_at_once() {
 }
 
 #[tokio::test]
-#[ignore = "a child of processes_migrate_a_new_file_at_once"]
+#[ignore = "a child of three_initialisers_migrate_once"]
 async fn child_that_migrates() {
     SqliteBackend::migrate(SqliteConfig::new(given_path())).await.unwrap();
 }
@@ -292,7 +290,7 @@ async fn child_with_odd_paths() {
 /// that it can reach.
 #[cfg(unix)]
 #[tokio::test]
-async fn what_may_not_be_written_is_refused_at_connect_and_stays() {
+async fn read_only_and_no_permission() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
 
@@ -338,7 +336,7 @@ async fn what_may_not_be_written_is_refused_at_connect_and_stays() {
 }
 
 #[tokio::test]
-#[ignore = "a child of what_may_not_be_written_is_refused_at_connect_and_stays"]
+#[ignore = "a child of read_only_and_no_permission"]
 async fn child_without_permission() {
     let error = SqliteBackend::open(given_path()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");

@@ -2,6 +2,7 @@
 
 use session_core::{Durability, Revision};
 
+use super::super::config::SqliteReads;
 use super::*;
 
 fn id(number: u8) -> SessionId {
@@ -29,6 +30,11 @@ async fn connections_have_their_settings() {
         assert_eq!(setting::<i64>(&backend.shared.readers, "query_only").await, 1);
         for queue in [&backend.shared.writer, &backend.shared.readers] {
             assert_eq!(setting::<String>(queue, "journal_mode").await, "wal");
+        }
+        let inline = backend.shared.inline.as_ref().unwrap().free_connection().unwrap();
+        for (pragma, value) in [("query_only", 1), ("busy_timeout", 0)] {
+            let set: i64 = inline.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(set, value, "{pragma}");
         }
     }
 }
@@ -93,4 +99,40 @@ async fn a_record_that_does_not_fit_is_too_large_and_changes_nothing() {
     let error = backend.update(id(1), old.revision, record(vec![0; most + 1]), Timestamp::MIN).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(old));
+}
+
+#[tokio::test]
+async fn loads_stay_on_threads_if_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(directory.path().join("a.db")).with_reads(SqliteReads::OnThreads);
+    let backend = SqliteBackend::connect(config).await.unwrap();
+    assert!(backend.shared.inline.is_none());
+    let _ = backend.create(id(1), record(vec![1]), Timestamp::MIN).await.unwrap();
+    assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(record(vec![1])));
+}
+
+#[tokio::test]
+async fn quick_loads_are_answered_at_once_and_see_every_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::open(directory.path().join("a.db")).await.unwrap();
+    let mut current = record(vec![0]);
+    let _ = backend.create(id(1), current.clone(), Timestamp::MIN).await.unwrap();
+    let mut at_once = 0;
+    for number in 1..200 {
+        let mut next = record(vec![number as u8]);
+        next.revision = current.revision.next(number);
+        let updated = backend.update(id(1), current.revision, next.clone(), Timestamp::MIN).await.unwrap();
+        assert_eq!(updated, UpdateOutcome::Updated);
+        let mut load = Box::pin(backend.load(id(1), Timestamp::MIN));
+        let mut polls = 0;
+        let loaded = std::future::poll_fn(|context| {
+            polls += 1;
+            load.as_mut().poll(context)
+        })
+        .await;
+        assert_eq!(loaded.unwrap().as_ref(), Some(&next));
+        at_once += usize::from(polls == 1);
+        current = next;
+    }
+    assert!(at_once > 0, "none of 200 loads was quick enough");
 }

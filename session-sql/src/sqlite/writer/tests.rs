@@ -80,6 +80,16 @@ fn insert(number: i64) -> impl FnMut(&Connection) -> Result<(), Failure> + Send 
     move |connection| Ok(connection.execute("INSERT INTO t VALUES (?1)", [number]).map(drop)?)
 }
 
+fn report<T: Copy + Send + 'static>(
+    done: mpsc::Sender<T>,
+    value: T,
+) -> impl FnMut(&Connection) -> Result<(), Failure> + Send + 'static {
+    move |_| {
+        done.send(value).unwrap();
+        Ok(())
+    }
+}
+
 /// Queues `work`, which then waits behind whatever was queued before.
 async fn queued<T: Send + 'static>(
     queue: &Queue,
@@ -164,7 +174,7 @@ async fn a_batch_goes_by_id_and_in_order_on_one_id() {
     let mut waiting = Vec::new();
     for (number, place) in [(0, at(9)), (1, at(3)), (2, at(9)), (3, at(1)), (4, at(3))] {
         let done = done.clone();
-        waiting.push(queued(&site.queue, place, move |_| Ok(done.send(number).unwrap())).await);
+        waiting.push(queued(&site.queue, place, report(done, number)).await);
     }
     open.send(()).unwrap();
     held.await.unwrap().unwrap();
@@ -224,7 +234,7 @@ async fn dropped_work_that_was_queued_still_runs() {
     let site = Site::patient();
     let (open, held) = site.hold().await;
     let (done, finished) = mpsc::channel();
-    drop(queued(&site.queue, SMALL, move |_| Ok(done.send(()).unwrap())).await);
+    drop(queued(&site.queue, SMALL, report(done, ())).await);
     open.send(()).unwrap();
     held.await.unwrap().unwrap();
     drop(site.queue);
