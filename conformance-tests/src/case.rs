@@ -72,6 +72,10 @@ pub(crate) enum Need {
     Limit,
     /// `Harness::second_handle` works.
     SharedHandles,
+    /// `Harness::process` works.
+    Processes,
+    /// What was acknowledged stays.
+    Durable,
 }
 
 impl Need {
@@ -86,6 +90,8 @@ impl Need {
             Self::OwnExpiry => promises.expiry_slack.is_some(),
             Self::Limit => promises.max_payload.is_some(),
             Self::SharedHandles => promises.shared,
+            Self::Processes => promises.processes,
+            Self::Durable => promises.durable,
         }
     }
 
@@ -100,6 +106,8 @@ impl Need {
             Self::OwnExpiry => "the store removes nothing by itself",
             Self::Limit => "the driver sets no limit to data",
             Self::SharedHandles => "handles do not share their sessions",
+            Self::Processes => "the harness starts no other process",
+            Self::Durable => "nothing outlives its process",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the body of a case works with: a fresh namespace, a clock that stands still, a seeded generator.
 
 use std::future::Future;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use session_core::{
 
 use crate::check::{self, CaseResult, Failure};
 use crate::harness::{Damage, Harness};
+use crate::process::{Process, Role};
 use crate::recorder::{Recorder, Steps};
 
 /// Where each case's clock starts: in 2001, so that a driver that asks its store for the time finds every
@@ -116,6 +118,23 @@ impl Context {
         let backend = self.shared.harness.second_handle(&self.namespace()).await?;
         let backend = backend.ok_or_else(|| Failure::new("the harness opens no second handle"))?;
         Ok(Arc::new(Recorder::new("second handle: ", backend, self.shared.steps.clone())))
+    }
+
+    /// The program under test, to be started on the same store.
+    pub(crate) fn command(&self) -> CaseResult<Command> {
+        let command = self.shared.harness.process();
+        command.ok_or_else(|| Failure::new("the harness starts no other process"))
+    }
+
+    /// A process that does this with sessions of the case's own namespace.
+    pub(crate) fn process(&self, role: Role, ids: &[SessionId]) -> CaseResult<Process> {
+        Process::start(self.command()?, role, &self.namespace(), ids)
+    }
+
+    /// Another namespace, which somebody else will open, to be discarded at the end.
+    pub(crate) fn reserve(&self, namespace: &str) -> String {
+        lock(&self.shared.namespaces).push(namespace.to_owned());
+        namespace.to_owned()
     }
 
     /// The driver on another namespace, by its exact name.

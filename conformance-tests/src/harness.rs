@@ -1,6 +1,7 @@
 //! What the author of a driver implements: how to open a store, and what the driver promises.
 
 use std::fmt::Debug;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,14 @@ pub trait Harness: Debug + Send + Sync + 'static {
     async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
         let _ = namespace;
         Ok(None)
+    }
+
+    /// This program once more, as a process of its own that finds the same store: usually
+    /// [`current_exe`](std::env::current_exe) with whatever tells it where. In that process
+    /// [`run`](crate::run) runs no cases, but does what the suite asks for through the environment: it calls
+    /// [`open`](Self::open) or [`second_handle`](Self::second_handle) and uses what it gets.
+    fn process(&self) -> Option<Command> {
+        None
     }
 
     /// Everything that is stored in a namespace, keys and values, as the store's own bytes: in as many
@@ -115,6 +124,8 @@ pub struct Promises {
     pub durable: bool,
     /// [`Harness::second_handle`] opens the same sessions.
     pub shared: bool,
+    /// [`Harness::process`] and [`Harness::second_handle`] work: several processes share the sessions.
+    pub processes: bool,
     /// [`Harness::scan`] works.
     pub scan: bool,
     /// [`Harness::damage`] works.
@@ -160,6 +171,13 @@ impl Promises {
     #[must_use]
     pub fn with_shared_handles(mut self) -> Self {
         self.shared = true;
+        self
+    }
+
+    /// Shares its sessions between processes: [`Harness::process`].
+    #[must_use]
+    pub fn with_processes(mut self) -> Self {
+        self.processes = true;
         self
     }
 

@@ -14,6 +14,7 @@ mod expected;
 mod harness;
 pub mod http;
 mod linearizability;
+mod process;
 mod race;
 mod recorder;
 mod run;

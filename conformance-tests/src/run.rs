@@ -14,6 +14,7 @@ use crate::context::{Effort, Ground};
 use crate::execute::{Options, execute};
 use crate::expected::{Expected, State};
 use crate::harness::{Harness, Promises};
+use crate::process;
 use crate::summary::{Summary, write_line};
 
 /// Runs every case on a driver, against the committed list at `list` (relative to the package).
@@ -24,6 +25,9 @@ use crate::summary::{Summary, write_line};
 pub fn run(harness: impl Harness, list: impl AsRef<Path>) -> ExitCode {
     let (row, promises) = (harness.name().to_owned(), harness.promises());
     let harness: Arc<dyn Harness> = Arc::new(harness);
+    if let Some(code) = process::play(&harness) {
+        return code;
+    }
     run_suite(Suite { cases: cases::all(), subject: harness, row, promises }, list.as_ref())
 }
 

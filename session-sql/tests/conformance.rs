@@ -1,7 +1,7 @@
 //! The conformance suite on this driver.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,18 +9,20 @@ use conformance_tests::{Damage, Harness, Promises, async_trait};
 use rusqlite::Connection;
 use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
-use tempfile::TempDir;
 
 /// Namespaces are tables. Similar ones are in the same file; others are not, so that cases which run side
 /// by side do not wait for each other.
 #[derive(Debug)]
 struct Sqlite {
-    directory: TempDir,
+    directory: PathBuf,
 }
+
+/// Where a process that the suite has started finds the files.
+const DIRECTORY: &str = "SESSION_SQL_CONFORMANCE_DIRECTORY";
 
 impl Sqlite {
     fn file(&self, namespace: &str) -> PathBuf {
-        self.directory.path().join(&namespace[..12]).with_extension("db")
+        self.directory.join(&namespace[..12]).with_extension("db")
     }
 
     async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
@@ -46,6 +48,7 @@ impl Harness for Sqlite {
             .with_purge()
             .with_durability()
             .with_shared_handles()
+            .with_processes()
             .with_scan()
             .with_damage()
     }
@@ -66,6 +69,12 @@ impl Harness for Sqlite {
 
     async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
         self.connect(namespace).await.map(Some)
+    }
+
+    fn process(&self) -> Option<Command> {
+        let mut command = Command::new(std::env::current_exe().ok()?);
+        command.env(DIRECTORY, &self.directory);
+        Some(command)
     }
 
     async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
@@ -103,8 +112,14 @@ fn internal(error: rusqlite::Error) -> Error {
 }
 
 fn main() -> ExitCode {
+    let run = |directory: &Path| {
+        conformance_tests::run(Sqlite { directory: directory.to_owned() }, "tests/conformance.expected")
+    };
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        return run(Path::new(&directory));
+    }
     match tempfile::tempdir() {
-        Ok(directory) => conformance_tests::run(Sqlite { directory }, "tests/conformance.expected"),
+        Ok(directory) => run(directory.path()),
         Err(error) => {
             eprintln!("no temporary directory: {error}");
             ExitCode::FAILURE

@@ -11,6 +11,7 @@ mod linearizability;
 mod list;
 mod payload;
 mod principal;
+mod processes;
 mod purge;
 mod resurrection;
 mod sessions;
@@ -19,9 +20,10 @@ mod unreadable;
 
 use crate::case::Case;
 
-/// Every case, of backends and of whatever stands on them.
+/// Every case, of backends and of whatever stands on them. Those that start processes are not for broken
+/// backends: these live in the process of their test.
 pub(crate) fn all() -> Vec<Case> {
-    [backend(), sessions::all()].concat()
+    [backend(), processes::CASES.to_vec(), sessions::all()].concat()
 }
 
 /// The cases that look at one backend through its own verbs: those that broken backends must fail.

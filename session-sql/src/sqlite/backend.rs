@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use session_core::{
     CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
     Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
@@ -12,9 +12,15 @@ use session_core::{
 
 use super::config::SqliteConfig;
 use super::error::Failure;
+use super::inline::Inline;
 use super::open::{Opened, open};
+use super::queue::{Place, Queue};
+use super::readers;
+use super::thread::run_once;
 use super::verbs::Verbs;
-use super::worker::{Workers, run_once};
+use super::writer::{self, BATCH_BYTES};
+use tokio::task::coop::consume_budget;
+
 use crate::table_name::TableName;
 
 /// Sessions in a SQLite database. Clones share its connections.
@@ -22,8 +28,15 @@ use crate::table_name::TableName;
 /// What it guarantees and where it ends stands in the [module's documentation](super).
 #[derive(Clone, Debug)]
 pub struct SqliteBackend {
-    writer: Workers,
-    readers: Workers,
+    shared: Arc<Shared>,
+}
+
+/// In this order they end: the writer's connection is the last to close, which is when SQLite tidies up.
+#[derive(Debug)]
+struct Shared {
+    inline: Option<Inline>,
+    readers: Queue,
+    writer: Queue,
     verbs: Arc<Verbs>,
 }
 
@@ -59,15 +72,17 @@ impl SqliteBackend {
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let verbs = Arc::new(Verbs::new(&table));
-        let Opened { writer, readers } = run_once(move || open(&config, &table)).await?;
-        if readers.is_empty() {
-            let (only, _) = Workers::start(vec![writer], Vec::new(), capacity, patience)?;
-            return Ok(Self { writer: only.clone(), readers: only, verbs });
-        }
-        let (readers, threads) = Workers::start(readers, Vec::new(), capacity, patience)?;
-        // SQLite tidies up when the last connection closes, and does not if several close at once.
-        let (writer, _) = Workers::start(vec![writer], threads, capacity, patience)?;
-        Ok(Self { writer, readers, verbs })
+        let Opened { writer, checkpoints, readers, inline } = run_once(move || open(&config, &table)).await?;
+        let (writes, jobs) = Queue::new(capacity, patience);
+        let (threads, reads) = if readers.is_empty() {
+            (Vec::new(), writes.clone())
+        } else {
+            let (reads, jobs) = Queue::new(capacity, patience);
+            (readers::start(readers, &jobs)?, reads)
+        };
+        writer::start(writer, checkpoints, jobs, threads)?;
+        let inline = (!inline.is_empty()).then(|| Inline::new(inline));
+        Ok(Self { shared: Arc::new(Shared { inline, readers: reads, writer: writes, verbs }) })
     }
 
     /// Makes the file, the table, its indexes and its view where they are missing; all there, it changes
@@ -82,39 +97,40 @@ impl SqliteBackend {
         Self::connect(config.with_auto_migrate(true)).await.map(drop)
     }
 
-    async fn read<T: Send + 'static>(
-        &self,
-        verb: impl FnOnce(&Verbs, &Connection) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let verbs = Arc::clone(&self.verbs);
-        self.readers.run(move |connection| verb(&verbs, connection)).await
-    }
-
-    /// Runs `verb` in a transaction that holds the write lock from its beginning.
+    /// Runs `verb` in a transaction that holds the write lock from its beginning, along with others.
     async fn write<T: Send + 'static>(
         &self,
-        verb: impl FnOnce(&Verbs, &Connection) -> Result<T, Failure> + Send + 'static,
+        place: Place,
+        verb: impl Fn(&Verbs, &Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let verbs = Arc::clone(&self.verbs);
-        self.writer
-            .run(move |connection| {
-                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let outcome = verb(&verbs, &transaction)?;
-                transaction.commit()?;
-                Ok(outcome)
-            })
-            .await
+        let verbs = Arc::clone(&self.shared.verbs);
+        self.shared.writer.run(place, move |connection| verb(&verbs, connection)).await
     }
 }
 
 #[async_trait]
 impl SessionBackend for SqliteBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        self.write(move |verbs, connection| verbs.create(connection, id, &record, now)).await
+        let place = storing(id, &record);
+        self.write(place, move |verbs, connection| verbs.create(connection, id, &record, now)).await
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        self.read(move |verbs, connection| verbs.find(connection, id, now)).await
+        let Shared { inline, readers, verbs, .. } = &*self.shared;
+        if let Some(inline) = inline
+            && let Some(outcome) = inline.read(|connection| verbs.find(connection, id, now))
+        {
+            // A load that is ready at once must not keep its task from yielding now and then.
+            consume_budget().await;
+            return outcome;
+        }
+        let (verbs, warmth) = (Arc::clone(verbs), inline.as_ref().map(Inline::warmth));
+        readers
+            .run(about(id), move |connection| {
+                let find = || verbs.find(connection, id, now);
+                warmth.as_ref().map_or_else(find, |warmth| warmth.timed(find))
+            })
+            .await
     }
 
     async fn update(
@@ -124,11 +140,12 @@ impl SessionBackend for SqliteBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.write(move |verbs, connection| verbs.update(connection, id, expected, &record, now)).await
+        let place = storing(id, &record);
+        self.write(place, move |verbs, connection| verbs.update(connection, id, expected, &record, now)).await
     }
 
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
-        self.write(move |verbs, connection| verbs.touch(connection, id, expires_at, now)).await
+        self.write(about(id), move |verbs, connection| verbs.touch(connection, id, expires_at, now)).await
     }
 
     async fn delete(
@@ -137,7 +154,7 @@ impl SessionBackend for SqliteBackend {
         expected: Option<Revision>,
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
-        self.write(move |verbs, connection| verbs.delete(connection, id, expected, now)).await
+        self.write(about(id), move |verbs, connection| verbs.delete(connection, id, expected, now)).await
     }
 
     /// In transactions of at most 500 rows each, so that other writers take their turns in between.
@@ -148,7 +165,8 @@ impl SessionBackend for SqliteBackend {
         let mut removed = 0;
         while removed < limit {
             let chunk = (limit - removed).min(PURGE_CHUNK);
-            let count = self.write(move |verbs, connection| verbs.purge(connection, now, chunk)).await?;
+            let count =
+                self.write(MANY, move |verbs, connection| verbs.purge(connection, now, chunk)).await?;
             removed += count;
             if count < chunk {
                 return Ok(Purged::new(removed as u64, false));
@@ -167,7 +185,10 @@ impl SessionBackend for SqliteBackend {
     ) -> Result<Listing> {
         let principal = principal.cloned();
         let after = after.map(|cursor| cursor.session_id()).transpose()?;
-        self.read(move |verbs, connection| verbs.list(connection, principal.as_ref(), after, limit, now))
+        let verbs = Arc::clone(&self.shared.verbs);
+        self.shared
+            .readers
+            .run(MANY, move |connection| verbs.list(connection, principal.as_ref(), after, limit, now))
             .await
     }
 }
@@ -176,6 +197,20 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 const PURGE_CHUNK: usize = 500;
+
+/// About what a row and its places in the indexes take beside the record's contents.
+const ROW_BYTES: usize = 256;
+
+/// A verb over many sessions: the last of its batch.
+const MANY: Place = Place { id: None, weight: BATCH_BYTES };
+
+fn about(id: SessionId) -> Place {
+    Place { id: Some(id), weight: ROW_BYTES }
+}
+
+fn storing(id: SessionId, record: &Record) -> Place {
+    Place { id: Some(id), weight: ROW_BYTES + record.meta.len() + record.data.len() }
+}
 
 #[cfg(test)]
 mod tests;

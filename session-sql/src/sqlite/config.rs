@@ -41,10 +41,14 @@ pub struct SqliteConfig {
     /// `Overloaded`. Default 1024; costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
-    /// Threads that read, each with a connection of its own. Default: one per core, at least 2, so that a
-    /// load need not wait for a list, and at most 4. Each costs a page cache of up to 2 MiB. A database in
-    /// memory has none: its one connection reads and writes.
+    /// Threads that read, each with a connection of its own, and as many connections for loads on the calling
+    /// thread. Default: one per core, at least 2, so that a load need not wait for a list, and at most 4.
+    /// Each connection costs a page cache of up to 2 MiB. A database in memory has none: its one
+    /// connection reads and writes.
     pub readers: NonZeroUsize,
+
+    /// Where loads read. Default [`SqliteReads::WhereQuick`].
+    pub reads: SqliteReads,
 
     /// Whether to create the database file if there is none. Default `true`. Directories are never made.
     /// `false` makes a misspelt path an error instead of an empty store.
@@ -64,6 +68,22 @@ pub enum SqliteLocation {
     File(PathBuf),
     /// Memory: lost with the last clone of the backend.
     Memory,
+}
+
+/// Where a load reads the database file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SqliteReads {
+    /// On the calling thread as long as reads are quick, which they are while the operating system has the
+    /// file in its memory. A load that took longer than 250 µs sends the next ones to the backend's
+    /// threads, until 32 in a row were quick there; so do locks, and as many loads at once as there are
+    /// connections. The default: several times as fast as a thread's answer. Costs the runtime's thread a few
+    /// microseconds per load, and a wait for the disk at most once in 33 loads.
+    #[default]
+    WhereQuick,
+    /// On the backend's threads, always: the calling thread never waits for the disk. For files on
+    /// slow disks that are much larger than memory.
+    OnThreads,
 }
 
 impl SqliteConfig {
@@ -91,6 +111,7 @@ impl SqliteConfig {
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
             readers: available_parallelism()
                 .map_or(FEWEST_READERS, |cores| cores.clamp(FEWEST_READERS, MOST_READERS)),
+            reads: SqliteReads::default(),
             create_if_missing: true,
             auto_migrate: true,
         }
@@ -131,6 +152,13 @@ impl SqliteConfig {
         self
     }
 
+    /// Replaces [`reads`](Self::reads).
+    #[must_use]
+    pub fn with_reads(mut self, reads: SqliteReads) -> Self {
+        self.reads = reads;
+        self
+    }
+
     /// Replaces [`create_if_missing`](Self::create_if_missing).
     #[must_use]
     pub fn with_create_if_missing(mut self, create_if_missing: bool) -> Self {
@@ -167,6 +195,7 @@ mod tests {
         assert_eq!(config.busy_timeout, Duration::from_secs(5));
         assert_eq!(config.queue_capacity.get(), 1024);
         assert!((2..=4).contains(&config.readers.get()));
+        assert_eq!(config.reads, SqliteReads::WhereQuick);
         assert!(config.create_if_missing && config.auto_migrate);
     }
 }

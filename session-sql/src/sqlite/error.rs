@@ -18,11 +18,31 @@ impl From<Error> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        Self(match sqlite_error(&error) {
-            Some(code) => from_code(code, says_schema_is_missing(&error)),
+        Self::of(&error)
+    }
+}
+
+impl Failure {
+    /// For an error that several callers hear of.
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        Self(match sqlite_error(error) {
+            Some(code) => from_code(code, says_schema_is_missing(error)),
             // Anything else is a mistake of this crate, like a wrong number of parameters.
             None => Error::describe(ErrorKind::Internal, "rusqlite was misused"),
         })
+    }
+}
+
+/// What a verb hears whose commit failed with `error`. Parts of the transaction may have reached the disk by
+/// then, so it is never a kind that says that nothing was changed.
+pub(super) fn failed_commit(error: &rusqlite::Error) -> Error {
+    let Failure(failure) = Failure::of(error);
+    match failure.kind() {
+        ErrorKind::Unavailable | ErrorKind::Timeout => failure,
+        _ => match sqlite_error(error) {
+            Some(code) => Error::new(ErrorKind::Internal, code),
+            None => Error::from(ErrorKind::Internal),
+        },
     }
 }
 

@@ -1,24 +1,29 @@
 //! Opening a database: its file, its connections and the settings of each.
 
+use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use session_core::{Durability, Error, ErrorKind, Result};
 
-use super::config::{SqliteConfig, SqliteLocation};
+use super::checkpoint::{AUTOMATIC_PAGES, Checkpoints};
+use super::config::{SqliteConfig, SqliteLocation, SqliteReads};
 use super::error::{Failure, is_busy};
-use super::schema;
+use super::{lock_wait, schema};
 use crate::table_name::TableName;
 
 /// The connections of one backend.
 pub(super) struct Opened {
     pub(super) writer: Connection,
-    /// Empty for a database in memory, which has one connection.
+    pub(super) checkpoints: Checkpoints,
+    /// For the threads that read. Empty for a database in memory, which has one connection.
     pub(super) readers: Vec<Connection>,
+    /// For callers that read themselves: these do not wait for locks.
+    pub(super) inline: Vec<Connection>,
 }
 
 /// Opens the database and makes the table ready or, without `auto_migrate`, makes sure that it is.
@@ -29,15 +34,39 @@ pub(super) fn open(config: &SqliteConfig, table: &TableName) -> Result<Opened> {
         SqliteLocation::Memory => {
             let mut writer = in_memory().map_err(|Failure(error)| error)?;
             prepare(&mut writer, table, true).map_err(|Failure(error)| error)?;
-            Ok(Opened { writer, readers: Vec::new() })
+            let (readers, inline) = (Vec::new(), Vec::new());
+            Ok(Opened { writer, checkpoints: Checkpoints::none(), readers, inline })
         }
         SqliteLocation::File(path) => {
             open_file(config, table, path).map_err(|Failure(error)| match error.kind() {
                 // These say themselves what is the matter.
                 ErrorKind::Config | ErrorKind::SchemaMissing => error,
-                _ => error.with_detail(format!("cannot use the database file {}", path.display())),
+                _ => {
+                    let why = reason(&error);
+                    error.with_detail(format!("cannot use the database file {}{why}", path.display()))
+                }
             })
         }
+    }
+}
+
+/// In words for those who look after the file, where the cause is known: what SQLite says is about something
+/// else, or shorter.
+fn reason(error: &Error) -> &'static str {
+    let Some(source) = error.source() else { return "" };
+    let code = source.downcast_ref::<ffi::Error>().map(|error| error.code);
+    let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
+    match (code, kind) {
+        (Some(ffi::ErrorCode::ReadOnly), _) => {
+            ": it can only be read, as its permissions or a read-only file system forbid writing"
+        }
+        (Some(ffi::ErrorCode::CannotOpen), _) => {
+            ": permissions or a read-only file system forbid opening it, or making the files beside it"
+        }
+        (Some(ffi::ErrorCode::DiskFull), _) | (_, Some(io::ErrorKind::StorageFull)) => ": the disk is full",
+        (_, Some(io::ErrorKind::ReadOnlyFilesystem)) => ": it cannot be made on a read-only file system",
+        (_, Some(io::ErrorKind::PermissionDenied)) => ": permissions forbid making it or reaching it",
+        _ => "",
     }
 }
 
@@ -46,14 +75,27 @@ fn open_file(config: &SqliteConfig, table: &TableName, path: &Path) -> Result<Op
     let mut writer = connect(config, &path)?;
     switch_to_wal(&writer, config.busy_timeout)?;
     prepare(&mut writer, table, config.auto_migrate)?;
-    let readers = (0..config.readers.get())
+    lock_wait::install(&mut writer)?;
+    let mut readers = connect_readers(config, &path)?;
+    readers.iter_mut().try_for_each(lock_wait::install)?;
+    let inline = match config.reads {
+        SqliteReads::WhereQuick => connect_readers(config, &path)?,
+        SqliteReads::OnThreads => Vec::new(),
+    };
+    for connection in &inline {
+        connection.busy_timeout(Duration::ZERO)?;
+    }
+    Ok(Opened { writer, checkpoints: Checkpoints::of_file(&path), readers, inline })
+}
+
+fn connect_readers(config: &SqliteConfig, path: &Path) -> Result<Vec<Connection>, Failure> {
+    (0..config.readers.get())
         .map(|_| {
-            let reader = connect(config, &path)?;
+            let reader = connect(config, path)?;
             reader.execute_batch("PRAGMA query_only = ON")?;
             Ok(reader)
         })
-        .collect::<Result<_, Failure>>()?;
-    Ok(Opened { writer, readers })
+        .collect()
 }
 
 /// The absolute path of the database file, which exists afterwards.
@@ -108,9 +150,8 @@ fn connect(config: &SqliteConfig, path: &Path) -> Result<Connection, Failure> {
         }
     };
     connection.execute_batch(durability)?;
-    // Answers with a row, which `execute_batch` may refuse. A checkpoint every 64 MiB or so instead of
-    // every 4 writes each page that is changed over and over to the database once.
-    connection.query_row("PRAGMA wal_autocheckpoint = 16000", [], |_| Ok(()))?;
+    // Answers with a row, which `execute_batch` may refuse.
+    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {AUTOMATIC_PAGES}"), [], |_| Ok(()))?;
     Ok(connection)
 }
 
@@ -141,5 +182,7 @@ fn prepare(connection: &mut Connection, table: &TableName, migrate: bool) -> Res
     } else {
         schema::check(&transaction, table)?;
     }
+    // On a database that can only be read, SQLite begins a transaction for reading and does not mind.
+    transaction.execute(&format!("DELETE FROM \"{table}\" WHERE false"), [])?;
     Ok(transaction.commit()?)
 }

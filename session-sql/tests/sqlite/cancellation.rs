@@ -81,3 +81,29 @@ async fn a_dropped_connect_leaves_no_lock() {
     }
     create(&SqliteBackend::open(&path).await.unwrap(), 1, record("x")).await;
 }
+
+#[tokio::test]
+async fn close_with_inflight_never_hangs() {
+    let (_directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let waiting: Vec<_> = (0..100)
+        .map(|number| {
+            let backend = backend.clone();
+            tokio::spawn(async move { backend.create(id(number), record("x"), now()).await })
+        })
+        .collect();
+    for number in 100..200 {
+        drop_after(1, backend.create(id(number), record("x"), now())).await;
+        drop_after(1, backend.load(id(number), now())).await;
+    }
+    drop(backend);
+    for verb in waiting {
+        let _ = verb.await.unwrap().unwrap();
+    }
+    // The threads do what was queued, then close: the log goes with the last connection.
+    while path.with_file_name("sessions.db-wal").exists() {
+        tokio::task::yield_now().await;
+    }
+    let again = SqliteBackend::open(&path).await.unwrap();
+    assert_eq!(again.list(None, None, 1_000, now()).await.unwrap().sessions.len(), 200);
+}

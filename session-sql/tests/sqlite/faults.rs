@@ -81,7 +81,7 @@ async fn a_missing_table_is_found_at_connect_and_says_what_to_run() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn new_files_belong_to_their_owner_and_old_ones_keep_their_mode() {
+async fn modes_of_new_files_are_private_and_old_ones_stay() {
     use std::os::unix::fs::PermissionsExt;
     let (directory, path) = database();
     let backend = SqliteBackend::open(&path).await.unwrap();

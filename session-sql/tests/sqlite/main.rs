@@ -6,6 +6,7 @@
 mod cancellation;
 mod common;
 mod damage;
+mod disk;
 mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]

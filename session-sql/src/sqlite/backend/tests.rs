@@ -2,6 +2,7 @@
 
 use session_core::{Durability, Revision};
 
+use super::super::config::SqliteReads;
 use super::*;
 
 fn id(number: u8) -> SessionId {
@@ -12,9 +13,9 @@ fn record(data: Vec<u8>) -> Record {
     Record::new(Revision::first(1), Timestamp::MIN, Timestamp::MAX, Timestamp::MAX).with_data(data)
 }
 
-async fn setting<T: rusqlite::types::FromSql + Send + 'static>(workers: &Workers, pragma: &str) -> T {
+async fn setting<T: rusqlite::types::FromSql + Send + 'static>(queue: &Queue, pragma: &str) -> T {
     let sql = format!("PRAGMA {pragma}");
-    workers.run(move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).await.unwrap()
+    queue.run(MANY, move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0))?)).await.unwrap()
 }
 
 #[tokio::test]
@@ -23,12 +24,17 @@ async fn connections_have_their_settings() {
     for (durability, synchronous) in [(Durability::ProcessCrash, 1_i64), (Durability::PowerLoss, 2)] {
         let config = SqliteConfig::new(directory.path().join("a.db")).with_durability(durability);
         let backend = SqliteBackend::connect(config).await.unwrap();
-        assert_eq!(setting::<i64>(&backend.writer, "synchronous").await, synchronous);
-        assert_eq!(setting::<i64>(&backend.writer, "wal_autocheckpoint").await, 16_000);
-        assert_eq!(setting::<i64>(&backend.writer, "query_only").await, 0);
-        assert_eq!(setting::<i64>(&backend.readers, "query_only").await, 1);
-        for workers in [&backend.writer, &backend.readers] {
-            assert_eq!(setting::<String>(workers, "journal_mode").await, "wal");
+        assert_eq!(setting::<i64>(&backend.shared.writer, "synchronous").await, synchronous);
+        assert_eq!(setting::<i64>(&backend.shared.writer, "wal_autocheckpoint").await, 16_000);
+        assert_eq!(setting::<i64>(&backend.shared.writer, "query_only").await, 0);
+        assert_eq!(setting::<i64>(&backend.shared.readers, "query_only").await, 1);
+        for queue in [&backend.shared.writer, &backend.shared.readers] {
+            assert_eq!(setting::<String>(queue, "journal_mode").await, "wal");
+        }
+        let inline = backend.shared.inline.as_ref().unwrap().free_connection().unwrap();
+        for (pragma, value) in [("query_only", 1), ("busy_timeout", 0)] {
+            let set: i64 = inline.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(set, value, "{pragma}");
         }
     }
 }
@@ -45,8 +51,8 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
         large.revision = old.revision.next(2);
         let _ = backend.create(id(1), old.clone(), now).await.unwrap();
 
-        let pages: i64 = setting(&backend.writer, "page_count").await;
-        let _: i64 = setting(&backend.writer, &format!("max_page_count = {}", pages + 1)).await;
+        let pages: i64 = setting(&backend.shared.writer, "page_count").await;
+        let _: i64 = setting(&backend.shared.writer, &format!("max_page_count = {}", pages + 1)).await;
         let errors = [
             backend.create(id(2), large.clone(), now).await.unwrap_err(),
             backend.update(id(1), old.revision, large.clone(), now).await.unwrap_err(),
@@ -59,7 +65,7 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
         assert_eq!(backend.load(id(2), now).await.unwrap(), None);
         assert!(backend.touch(id(1), Timestamp::MAX, now).await.unwrap(), "what takes no space works");
 
-        let _: i64 = setting(&backend.writer, "max_page_count = 1000000").await;
+        let _: i64 = setting(&backend.shared.writer, "max_page_count = 1000000").await;
         let updated = backend.update(id(1), old.revision, large.clone(), now).await.unwrap();
         assert_eq!(updated, UpdateOutcome::Updated);
         assert_eq!(backend.create(id(2), large.clone(), now).await.unwrap(), CreateOutcome::Created);
@@ -70,8 +76,8 @@ async fn a_full_disk_is_unavailable_keeps_what_was_there_and_ends() {
 #[tokio::test]
 async fn a_table_dropped_while_running_is_schema_missing() {
     let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
-    let drop = |connection: &mut Connection| Ok(connection.execute_batch("DROP TABLE sessions")?);
-    backend.writer.run(drop).await.unwrap();
+    let drop = |connection: &Connection| Ok(connection.execute_batch("DROP TABLE sessions")?);
+    backend.shared.writer.run(MANY, drop).await.unwrap();
     let errors = [
         backend.load(id(1), Timestamp::MIN).await.unwrap_err(),
         backend.create(id(1), record(Vec::new()), Timestamp::MIN).await.unwrap_err(),
@@ -93,4 +99,40 @@ async fn a_record_that_does_not_fit_is_too_large_and_changes_nothing() {
     let error = backend.update(id(1), old.revision, record(vec![0; most + 1]), Timestamp::MIN).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(old));
+}
+
+#[tokio::test]
+async fn loads_stay_on_threads_if_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(directory.path().join("a.db")).with_reads(SqliteReads::OnThreads);
+    let backend = SqliteBackend::connect(config).await.unwrap();
+    assert!(backend.shared.inline.is_none());
+    let _ = backend.create(id(1), record(vec![1]), Timestamp::MIN).await.unwrap();
+    assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(record(vec![1])));
+}
+
+#[tokio::test]
+async fn quick_loads_are_answered_at_once_and_see_every_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::open(directory.path().join("a.db")).await.unwrap();
+    let mut current = record(vec![0]);
+    let _ = backend.create(id(1), current.clone(), Timestamp::MIN).await.unwrap();
+    let mut at_once = 0;
+    for number in 1..200 {
+        let mut next = record(vec![number as u8]);
+        next.revision = current.revision.next(number);
+        let updated = backend.update(id(1), current.revision, next.clone(), Timestamp::MIN).await.unwrap();
+        assert_eq!(updated, UpdateOutcome::Updated);
+        let mut load = Box::pin(backend.load(id(1), Timestamp::MIN));
+        let mut polls = 0;
+        let loaded = std::future::poll_fn(|context| {
+            polls += 1;
+            load.as_mut().poll(context)
+        })
+        .await;
+        assert_eq!(loaded.unwrap().as_ref(), Some(&next));
+        at_once += usize::from(polls == 1);
+        current = next;
+    }
+    assert!(at_once > 0, "none of 200 loads was quick enough");
 }

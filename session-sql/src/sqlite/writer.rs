@@ -1,0 +1,141 @@
+//! The thread that writes: whatever has queued while it was busy goes into its next transaction, so that
+//! verbs share the cost of a commit and none waits for another to come.
+
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use rusqlite::Connection;
+use session_core::{Error, Result};
+
+use super::checkpoint::Checkpoints;
+use super::error::{Failure, failed_commit, is_busy};
+use super::lock_wait::wait_until;
+use super::queue::{Job, time_is_up};
+use super::thread::spawn;
+
+/// How many verbs share a commit at most. More of them would gain nothing, and each waits for all.
+const BATCH_JOBS: usize = 256;
+
+/// About how many bytes a transaction writes at most: what a batch is full with before it has that many verbs.
+pub(super) const BATCH_BYTES: usize = 1 << 20;
+
+const RETRY_PAUSE: Duration = Duration::from_micros(200);
+
+/// Starts the thread. It closes its connection once the `readers` have closed theirs: SQLite tidies up when
+/// the last connection closes, and does not if several close at once.
+pub(super) fn start(
+    connection: Connection,
+    checkpoints: Checkpoints,
+    jobs: Receiver<Job>,
+    readers: Vec<JoinHandle<()>>,
+) -> Result<JoinHandle<()>> {
+    spawn(move || {
+        let mut writer = Writer { connection, checkpoints };
+        while let Ok(first) = jobs.recv() {
+            writer.commit_together(batch(first, &jobs));
+        }
+        for reader in readers {
+            // Work that panics does not end a thread, so there is nothing to hear from it.
+            let _ = reader.join();
+        }
+    })
+}
+
+/// `first` and what else is queued, by id: neighbours share pages. Verbs on one id keep their order.
+fn batch(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
+    let mut weight = first.place().weight;
+    let mut batch = vec![first];
+    while weight < BATCH_BYTES && batch.len() < BATCH_JOBS {
+        let Ok(job) = jobs.try_recv() else { break };
+        weight += job.place().weight;
+        batch.push(job);
+    }
+    batch.sort_by_key(|job| job.place().id);
+    batch
+}
+
+struct Writer {
+    connection: Connection,
+    checkpoints: Checkpoints,
+}
+
+impl Writer {
+    /// Commits all of `batch` in one transaction and answers. If a verb fails nothing is kept of the
+    /// transaction, as SQLite does not say for every error what is left of it: the verb is answered
+    /// with its error, and each of the others gets a transaction of its own.
+    fn commit_together(&mut self, batch: Vec<Job>) {
+        let mut batch = self.begin(batch);
+        if batch.is_empty() {
+            return;
+        }
+        match batch.iter_mut().position(|job| !job.run(&self.connection)) {
+            None => self.commit(batch),
+            Some(failed) => {
+                self.roll_back();
+                batch.remove(failed).answer();
+                batch.into_iter().for_each(|job| self.commit_together(vec![job]));
+            }
+        }
+    }
+
+    /// Takes the write lock, waiting for each verb no longer than it may, and returns those that still have
+    /// time. The transaction is open if there is one.
+    fn begin(&self, mut batch: Vec<Job>) -> Vec<Job> {
+        let mut met_lock = None;
+        loop {
+            let now = Instant::now();
+            let (late, rest) = batch.into_iter().partition(|job| job.deadline() <= now);
+            batch = rest;
+            fail_all(late, || met_lock.as_ref().map_or_else(time_is_up, |error| Failure::of(error).0));
+            let Some(deadline) = batch.iter().map(|job| job.deadline()).min() else { return batch };
+            wait_until(deadline);
+            match execute(&self.connection, "BEGIN IMMEDIATE") {
+                Ok(()) => return batch,
+                Err(error) if is_busy(&error) => {
+                    met_lock = Some(error);
+                    // SQLite reports some conflicts without asking for how long it should wait.
+                    sleep(RETRY_PAUSE);
+                }
+                Err(error) => {
+                    fail_all(batch, || Failure::of(&error).0);
+                    return Vec::new();
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
+        match execute(&self.connection, "COMMIT") {
+            Ok(()) => {
+                batch.into_iter().for_each(|job| job.answer());
+                self.checkpoints.after_commit(&self.connection);
+            }
+            Err(error) => {
+                self.roll_back();
+                self.checkpoints.after_failure(&self.connection);
+                fail_all(batch, || failed_commit(&error));
+            }
+        }
+    }
+
+    fn roll_back(&self) {
+        // SQLite has done it by itself after some errors.
+        if !self.connection.is_autocommit()
+            && let Err(error) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(error = %Failure::from(error).0, "a transaction could not be rolled back");
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+fn fail_all(jobs: Vec<Job>, error: impl Fn() -> Error) {
+    jobs.into_iter().for_each(|job| job.fail(error()));
+}
+
+#[cfg(test)]
+mod tests;
