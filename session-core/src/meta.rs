@@ -23,9 +23,7 @@ pub(crate) struct Meta {
     pub(crate) lifetime: Lifetime,
     pub(crate) codec: Codec,
     pub(crate) secrets: Secrets,
-    /// Random parts of the revisions before this record's, newest first. Their sequences are
-    /// those right below it, because every update takes the next.
-    earlier_revisions: Vec<u32>,
+    earlier_revisions: History,
     /// Fields of a later release within the same version; kept on rewrite.
     unknown: BTreeMap<String, rmpv::Value>,
 }
@@ -41,6 +39,34 @@ pub(crate) enum Landed {
 
 const REVISIONS_KEPT: usize = 8;
 
+/// Random parts of the revisions before this record's, newest first. Their sequences are those right below it,
+/// because every update takes the next. In place, because every request decodes one.
+#[derive(Clone, Copy, Debug, Default)]
+struct History {
+    randoms: [u32; REVISIONS_KEPT],
+    len: usize,
+}
+
+impl History {
+    fn randoms(&self) -> &[u32] {
+        &self.randoms[..self.len]
+    }
+
+    /// The newest of these, which come newest first.
+    fn of(randoms: impl ExactSizeIterator<Item = u32>) -> Self {
+        let mut history = Self { len: REVISIONS_KEPT.min(randoms.len()), ..Self::default() };
+        history.randoms.iter_mut().zip(randoms).for_each(|(kept, random)| *kept = random);
+        history
+    }
+
+    /// Puts one in front; the oldest gives way.
+    fn push(&mut self, random: u32) {
+        self.randoms.copy_within(..REVISIONS_KEPT - 1, 1);
+        self.randoms[0] = random;
+        self.len = REVISIONS_KEPT.min(self.len + 1);
+    }
+}
+
 impl Meta {
     pub(crate) fn new(current: SecretDigest, lifetime: Lifetime, codec: Codec, now: Timestamp) -> Self {
         Self {
@@ -49,7 +75,7 @@ impl Meta {
             lifetime,
             codec,
             secrets: Secrets::new(current, now),
-            earlier_revisions: Vec::new(),
+            earlier_revisions: History::default(),
             unknown: BTreeMap::new(),
         }
     }
@@ -69,8 +95,7 @@ impl Meta {
 
     /// Remembers `revision` as the one before the record that this will be part of.
     pub(crate) fn push_revision(&mut self, revision: Revision) {
-        self.earlier_revisions.insert(0, revision.random());
-        self.earlier_revisions.truncate(REVISIONS_KEPT);
+        self.earlier_revisions.push(revision.random());
     }
 
     /// Whether the write with revision `attempted` is part of the history of the record that has
@@ -82,7 +107,8 @@ impl Meta {
         let Some(writes_since) = revision.sequence().checked_sub(attempted.sequence()) else {
             return Landed::No;
         };
-        match (writes_since as usize).checked_sub(1).map(|index| self.earlier_revisions.get(index)) {
+        match (writes_since as usize).checked_sub(1).map(|index| self.earlier_revisions.randoms().get(index))
+        {
             None => Landed::No,
             Some(Some(random)) if *random == attempted.random() => Landed::Yes,
             Some(Some(_)) => Landed::No,

@@ -54,7 +54,7 @@ fn full() -> Meta {
         lifetime,
         codec: Codec::Json,
         secrets,
-        earlier_revisions: Vec::new(),
+        earlier_revisions: History::default(),
         unknown: BTreeMap::new(),
     };
     for random in 2..=9 {

@@ -2,13 +2,14 @@
 //! session carries them, and the CRC-32 of all that, big-endian. A field is added, never changed; drivers never
 //! look inside.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::meta::Meta;
+use crate::meta::{History, Meta};
 use crate::secrets::{Replaced, Rotation, Secrets};
 use crate::token::SecretDigest;
 use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
@@ -16,6 +17,8 @@ use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp
 pub(super) const VERSION: u8 = 1;
 /// How deep the map may be nested. The decoder recurses: its own limit is more than a stack holds.
 const MAX_DEPTH: usize = 32;
+/// Of a session that was written a few times; others take another allocation.
+const USUAL_SIZE: usize = 160;
 
 impl Meta {
     pub(crate) fn encode(&self) -> Result<Bytes> {
@@ -24,6 +27,8 @@ impl Meta {
             self;
         let Lifetime { idle_timeout, absolute_timeout, cookie } = lifetime;
         let Secrets { current, issued_at, replaced } = secrets;
+        let revisions = earlier_revisions.randoms.map(u32::to_be_bytes);
+        let (revisions, used) = (revisions.as_flattened(), 4 * earlier_revisions.len);
         let wire = Wire {
             created_at: created_at.as_millis(),
             authenticated_at: authenticated_at.map(Timestamp::as_millis),
@@ -34,10 +39,11 @@ impl Meta {
             digest: current.into(),
             issued_at: issued_at.as_millis(),
             replaced: replaced.iter().map(WireReplaced::from).collect(),
-            revisions: WireBytes(earlier_revisions.iter().flat_map(|random| random.to_be_bytes()).collect()),
+            revisions: WireBytes(Cow::Borrowed(revisions.get(..used).unwrap_or_default())),
             unknown: unknown.clone(),
         };
-        let mut bytes = vec![VERSION];
+        let mut bytes = Vec::with_capacity(USUAL_SIZE);
+        bytes.push(VERSION);
         rmp_serde::encode::write_named(&mut bytes, &wire)
             .map_err(|error| Error::new(ErrorKind::Internal, error))?;
         bytes.extend(checksum(&bytes));
@@ -84,7 +90,7 @@ fn time(millis: i64) -> Result<Timestamp> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct Wire<'a> {
     #[serde(rename = "c")]
     created_at: i64,
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
@@ -97,32 +103,32 @@ struct Wire {
     cookie: CookieLifetime,
     #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
     codec: u8,
-    #[serde(rename = "d")]
-    digest: WireBytes,
+    #[serde(rename = "d", borrow)]
+    digest: WireBytes<'a>,
     #[serde(rename = "s")]
     issued_at: i64,
-    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
-    replaced: Vec<WireReplaced>,
-    #[serde(rename = "r", default, skip_serializing_if = "WireBytes::is_empty")]
-    revisions: WireBytes,
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty", borrow)]
+    replaced: Vec<WireReplaced<'a>>,
+    #[serde(rename = "r", default, skip_serializing_if = "WireBytes::is_empty", borrow)]
+    revisions: WireBytes<'a>,
     #[serde(flatten)]
     unknown: BTreeMap<String, rmpv::Value>,
 }
 
-impl TryFrom<Wire> for Meta {
+impl TryFrom<Wire<'_>> for Meta {
     type Error = Error;
 
-    fn try_from(wire: Wire) -> Result<Self> {
+    fn try_from(wire: Wire<'_>) -> Result<Self> {
         let lifetime = Lifetime {
             idle_timeout: wire.idle_timeout.map(Duration::from_millis),
             absolute_timeout: Duration::from_millis(wire.absolute_timeout),
             cookie: wire.cookie,
         };
         lifetime.validate().map_err(|_| corrupt("a lifetime out of range"))?;
-        let revisions =
-            wire.revisions.0.chunks(4).map(|random| {
-                random.try_into().map(u32::from_be_bytes).map_err(|_| corrupt("half a revision"))
-            });
+        let (revisions, rest) = wire.revisions.0.as_chunks();
+        if !rest.is_empty() {
+            return Err(corrupt("half a revision"));
+        }
         Ok(Self {
             created_at: time(wire.created_at)?,
             authenticated_at: wire.authenticated_at.map(time).transpose()?,
@@ -133,7 +139,7 @@ impl TryFrom<Wire> for Meta {
                 issued_at: time(wire.issued_at)?,
                 replaced: wire.replaced.into_iter().map(Replaced::try_from).collect::<Result<_>>()?,
             },
-            earlier_revisions: revisions.collect::<Result<_>>()?,
+            earlier_revisions: History::of(revisions.iter().map(|random| u32::from_be_bytes(*random))),
             unknown: wire.unknown,
         })
     }
@@ -147,17 +153,17 @@ fn is_zero(number: &u8) -> bool {
 /// Closed: a later release keeps what else it must know of a secret in a field of [`Wire`], because what this
 /// one does not know is kept there and nowhere else.
 #[derive(Serialize, Deserialize)]
-struct WireReplaced {
-    #[serde(rename = "d")]
-    digest: WireBytes,
+struct WireReplaced<'a> {
+    #[serde(rename = "d", borrow)]
+    digest: WireBytes<'a>,
     #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
     privilege: bool,
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     valid_until: Option<i64>,
 }
 
-impl From<&Replaced> for WireReplaced {
-    fn from(replaced: &Replaced) -> Self {
+impl<'a> From<&'a Replaced> for WireReplaced<'a> {
+    fn from(replaced: &'a Replaced) -> Self {
         let Replaced { digest, by, valid_until } = replaced;
         Self {
             digest: digest.into(),
@@ -167,10 +173,10 @@ impl From<&Replaced> for WireReplaced {
     }
 }
 
-impl TryFrom<WireReplaced> for Replaced {
+impl TryFrom<WireReplaced<'_>> for Replaced {
     type Error = Error;
 
-    fn try_from(wire: WireReplaced) -> Result<Self> {
+    fn try_from(wire: WireReplaced<'_>) -> Result<Self> {
         let by = if wire.privilege { Rotation::Privilege } else { Rotation::Periodic };
         let valid_until = wire.valid_until.map(time).transpose()?;
         if by == Rotation::Privilege && valid_until.is_none() {
@@ -182,50 +188,53 @@ impl TryFrom<WireReplaced> for Replaced {
 
 /// Bytes as MessagePack's binary type, where serde would write a list of numbers.
 #[derive(Default)]
-struct WireBytes(Vec<u8>);
+struct WireBytes<'a>(Cow<'a, [u8]>);
 
-impl WireBytes {
+impl WireBytes<'_> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl From<&SecretDigest> for WireBytes {
-    fn from(digest: &SecretDigest) -> Self {
-        Self(digest.as_bytes().to_vec())
+impl<'a> From<&'a SecretDigest> for WireBytes<'a> {
+    fn from(digest: &'a SecretDigest) -> Self {
+        Self(Cow::Borrowed(digest.as_bytes()))
     }
 }
 
-impl TryFrom<WireBytes> for SecretDigest {
+impl TryFrom<WireBytes<'_>> for SecretDigest {
     type Error = Error;
 
-    fn try_from(bytes: WireBytes) -> Result<Self> {
-        bytes.0.try_into().map(Self::from_bytes).map_err(|_| corrupt("a digest of another length"))
+    fn try_from(bytes: WireBytes<'_>) -> Result<Self> {
+        bytes.0.as_ref().try_into().map(Self::from_bytes).map_err(|_| corrupt("a digest of another length"))
     }
 }
 
-impl Serialize for WireBytes {
+impl Serialize for WireBytes<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for WireBytes {
+impl<'de: 'a, 'a> Deserialize<'de> for WireBytes<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = WireBytes;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = WireBytes<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("bytes")
             }
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<WireBytes, E> {
-                Ok(WireBytes(bytes.to_vec()))
+            fn visit_borrowed_bytes<E: serde::de::Error>(
+                self,
+                bytes: &'de [u8],
+            ) -> Result<WireBytes<'de>, E> {
+                Ok(WireBytes(Cow::Borrowed(bytes)))
             }
 
-            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<WireBytes, E> {
-                Ok(WireBytes(bytes))
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<WireBytes<'de>, E> {
+                Ok(WireBytes(Cow::Owned(bytes.to_vec())))
             }
         }
         deserializer.deserialize_bytes(Visitor)
