@@ -1,6 +1,7 @@
 //! Work that goes on when whoever asked for it goes away.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 
 use crate::{Error, ErrorKind, Result};
@@ -9,9 +10,8 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// Polled once in place, so that work which never waits costs no task.
 pub(crate) async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
+    mut work: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
 ) -> Result<T> {
-    let mut work = Box::pin(work);
     if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return result;
     }
@@ -45,7 +45,7 @@ mod tests {
                 Ok(())
             }
         };
-        let mut waiting = Box::pin(detached(work));
+        let mut waiting = Box::pin(detached(Box::pin(work)));
         assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
         drop(waiting);
         go.notify_one();

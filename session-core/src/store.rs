@@ -1,12 +1,14 @@
 //! The backend as the manager calls it: every verb with a time limit, every error with its verb.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Operation, Principal, Purged, Record,
-    Result, Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome,
+    CreateOutcome, Cursor, DeleteOutcome, ErrorKind, Listing, Operation, Principal, Purged, Record, Result,
+    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome,
 };
 
 #[derive(Clone, Debug)]
@@ -82,11 +84,18 @@ impl Store {
         Ok(listing)
     }
 
+    /// Polled once before a timer is made, so that a store that never waits costs none.
     async fn call<T>(&self, operation: Operation, verb: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, verb).await {
-            Ok(result) => result.map_err(|error| error.with_operation(operation)),
-            Err(_elapsed) => Err(Error::from(ErrorKind::Timeout).with_operation(operation)),
-        }
+        let mut verb = pin!(verb);
+        let at_once = poll_fn(|context| Poll::Ready(verb.as_mut().poll(context))).await;
+        let result = match at_once {
+            Poll::Ready(result) => result,
+            Poll::Pending => match tokio::time::timeout(self.timeout, verb).await {
+                Ok(result) => result,
+                Err(_elapsed) => Err(ErrorKind::Timeout.into()),
+            },
+        };
+        result.map_err(|error| error.with_operation(operation))
     }
 }
 

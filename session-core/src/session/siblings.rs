@@ -63,12 +63,12 @@ impl Session {
         };
         self.rotate()?;
         let session = self.clone();
-        detached(async move {
+        let work = async move {
             // The answer is kept for the HTTP layer.
             let _ = session.commit().await?;
             session.shared.manager.revoke_all_but(&principal, session.id()).await
-        })
-        .await
+        };
+        detached(Box::pin(work)).await
     }
 
     /// This session and its principal, once it is sure that the token still counts; `None` where nobody
