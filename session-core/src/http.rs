@@ -33,7 +33,7 @@ mod sessions;
 mod transport;
 
 pub use cookie::{SameSite, SessionCookie};
-pub use exchange::{Exchange, RequestSession};
+pub use exchange::{Exchange, Finish, RequestSession};
 pub use finished::Finished;
 pub use head::Head;
 pub use sessions::HttpSessions;

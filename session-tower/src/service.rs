@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use session_core::http::{Exchange, Finished, Head, HttpSessions, SESSION_TOKEN};
+use session_core::http::{Exchange, Finish, Finished, Head, HttpSessions, SESSION_TOKEN};
 use tower_service::Service;
 
 /// A service whose requests have sessions; made by [`SessionLayer`](crate::SessionLayer).
@@ -78,7 +78,7 @@ pin_project! {
             exchange: Option<Exchange>,
         },
         Finishing {
-            finish: Pin<Box<dyn Future<Output = Finished> + Send>>,
+            finish: Finish,
             response: Option<Response<R>>,
         },
     }
@@ -99,11 +99,11 @@ where
                     // An error of the inner service drops the exchange, as a panic does.
                     let response = ready!(handler.poll(context))?;
                     let Some(exchange) = exchange.take() else { return Poll::Ready(Ok(response)) };
-                    let finish = Box::pin(exchange.finish(response.status().as_u16()));
+                    let finish = exchange.finish(response.status().as_u16());
                     this.state.set(State::Finishing { finish, response: Some(response) });
                 }
                 StateProjection::Finishing { finish, response } => {
-                    let finished = ready!(finish.as_mut().poll(context));
+                    let finished = ready!(Pin::new(finish).poll(context));
                     let response = response.take().unwrap_or_else(|| Response::new(R::default()));
                     return Poll::Ready(Ok(apply(finished, response)));
                 }

@@ -2,8 +2,11 @@
 //! answer's head leaves.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::OnceCell;
 
@@ -41,32 +44,35 @@ impl Exchange {
     /// Below status 500 everything is committed. From 500 on nothing is, but the end of a session that was
     /// asked for. A commit of the handler's own stands, and its cookie is sent, whatever the status. Goes on
     /// to its end when the future is dropped.
-    pub async fn finish(mut self, status: u16) -> Finished {
+    pub fn finish(mut self, status: u16) -> Finish {
         let shared = &self.request.shared;
-        let transport = &shared.sessions.transport;
         let mut finished = Finished::default();
         if shared.asked.load(Ordering::Relaxed) {
-            finished.vary = Some(transport.vary());
+            finished.vary = Some(shared.http().transport.vary());
         } else if status < 500 {
             shared.clone().touch_in_passing();
         }
-        let Some(session) = shared.cell.get().cloned() else { return finished };
+        let Some(session) = shared.cell.get() else { return Finish::at_once(finished) };
         if status >= 500 {
             session.abandon();
         }
+        if (status >= 500 && !session.has_ending()) || session.commit_if_idle() {
+            shared.tell(session, &mut finished);
+            self.finished = true;
+            return Finish::at_once(finished);
+        }
+        Finish::after(self.commit(finished))
+    }
+
+    async fn commit(mut self, mut finished: Finished) -> Finished {
         self.finished = true;
-        if (status < 500 || session.has_ending())
-            && let Err(error) = session.commit().await
-        {
+        let shared = &self.request.shared;
+        let Some(session) = shared.cell.get() else { return finished };
+        if let Err(error) = session.commit().await {
             log_failure(&error, "could not commit a session");
             finished.error = Some(error);
         }
-        if let Some(committed) = session.answer() {
-            if matches!(committed, Committed::SetToken { .. }) {
-                shared.warn_of_loopback();
-            }
-            transport.tell(&committed, &mut finished);
-        }
+        shared.tell(session, &mut finished);
         finished
     }
 }
@@ -90,6 +96,42 @@ impl Drop for Exchange {
                 tracing::error!("a request was dropped outside the runtime: its session goes on")
             }
         }
+    }
+}
+
+/// What [`Exchange::finish`] is waited for by. Ready at once where there is nothing to commit.
+#[must_use = "without being waited for it commits nothing"]
+pub struct Finish(Outcome);
+
+enum Outcome {
+    Known(Finished),
+    Awaited(Pin<Box<dyn Future<Output = Finished> + Send>>),
+}
+
+impl Finish {
+    fn at_once(finished: Finished) -> Self {
+        Self(Outcome::Known(finished))
+    }
+
+    fn after(commit: impl Future<Output = Finished> + Send + 'static) -> Self {
+        Self(Outcome::Awaited(Box::pin(commit)))
+    }
+}
+
+impl Future for Finish {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
+        match &mut self.0 {
+            Outcome::Known(finished) => Poll::Ready(std::mem::take(finished)),
+            Outcome::Awaited(commit) => commit.as_mut().poll(context),
+        }
+    }
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finish").finish_non_exhaustive()
     }
 }
 
@@ -124,8 +166,22 @@ impl RequestSession {
 }
 
 impl Shared {
+    fn http(&self) -> &super::sessions::Shared {
+        &self.sessions.shared
+    }
+
+    /// Puts into the answer what the client must know of its token.
+    fn tell(&self, session: &Session, finished: &mut Finished) {
+        if let Some(committed) = session.answer() {
+            if matches!(committed, Committed::SetToken { .. }) {
+                self.warn_of_loopback();
+            }
+            self.http().transport.tell(&committed, finished);
+        }
+    }
+
     async fn find(&self) -> Result<Session> {
-        let manager = &self.sessions.manager;
+        let manager = &self.http().manager;
         let mut found = Origin::New;
         for token in &self.tokens {
             match (manager.find(token.clone()).await?, &found) {
@@ -147,7 +203,7 @@ impl Shared {
     /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told
     /// of a failure but the log.
     fn touch_in_passing(self: Arc<Self>) {
-        if !self.sessions.touch_always || self.tokens.is_empty() {
+        if !self.http().touch_always || self.tokens.is_empty() {
             return;
         }
         tokio::spawn(async move {
@@ -159,7 +215,7 @@ impl Shared {
     }
 
     fn warn_of_loopback(&self) {
-        if self.loopback && !self.sessions.warned.swap(true, Ordering::Relaxed) {
+        if self.loopback && !self.http().warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a Secure session cookie went out to a loopback host, where some browsers drop it over \
                  plain http and every request starts a new session; use `insecure_local` there"

@@ -10,8 +10,14 @@ use crate::{Result, SessionManager};
 /// A [`SessionManager`] with a way for tokens to travel. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct HttpSessions {
+    /// One of it: it is cloned for every request.
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
     pub(super) manager: SessionManager,
-    pub(super) transport: Arc<Transport>,
+    pub(super) transport: Transport,
     pub(super) touch_always: bool,
     /// Whether the log has been told that browsers may drop the cookie.
     pub(super) warned: Arc<AtomicBool>,
@@ -21,8 +27,9 @@ impl HttpSessions {
     /// Sessions of `manager` in the default cookie.
     #[must_use]
     pub fn new(manager: SessionManager) -> Self {
-        let transport = Arc::new(Transport::Cookie(SessionCookie::default()));
-        Self { manager, transport, touch_always: false, warned: Arc::default() }
+        let transport = Transport::Cookie(SessionCookie::default());
+        let shared = Shared { manager, transport, touch_always: false, warned: Arc::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The same sessions in this cookie.
@@ -30,17 +37,15 @@ impl HttpSessions {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config) if browsers would refuse it.
-    pub fn with_cookie(mut self, cookie: SessionCookie) -> Result<Self> {
+    pub fn with_cookie(self, cookie: SessionCookie) -> Result<Self> {
         cookie.validate()?;
-        self.transport = Arc::new(Transport::Cookie(cookie));
-        Ok(self)
+        Ok(self.with_transport(Transport::Cookie(cookie)))
     }
 
     /// The same sessions in [`SessionCookie::insecure_local`].
     #[must_use]
-    pub fn insecure_local(mut self) -> Self {
-        self.transport = Arc::new(Transport::Cookie(SessionCookie::insecure_local()));
-        self
+    pub fn insecure_local(self) -> Self {
+        self.with_transport(Transport::Cookie(SessionCookie::insecure_local()))
     }
 
     /// The same sessions for clients that are no browsers: tokens travel in headers instead of a cookie.
@@ -53,9 +58,8 @@ impl HttpSessions {
     ///
     /// Not for pages in a browser, whose scripts would have to keep the token where other scripts read it.
     #[must_use]
-    pub fn bearer(mut self) -> Self {
-        self.transport = Arc::new(Transport::Bearer);
-        self
+    pub fn bearer(self) -> Self {
+        self.with_transport(Transport::Bearer)
     }
 
     /// Counts every request as activity for the idle timeout. By default only those do that open their session.
@@ -66,24 +70,37 @@ impl HttpSessions {
     /// theirs. Answers of status 500 and above touch nothing, here as elsewhere.
     #[must_use]
     pub fn touch_always(mut self) -> Self {
-        self.touch_always = true;
+        Arc::make_mut(&mut self.shared).touch_always = true;
+        self
+    }
+
+    fn with_transport(mut self, transport: Transport) -> Self {
+        Arc::make_mut(&mut self.shared).transport = transport;
         self
     }
 
     /// The manager behind.
     #[must_use]
     pub fn manager(&self) -> &SessionManager {
-        &self.manager
+        &self.shared.manager
     }
 
     /// Begins with a request. No I/O: a request that never opens its session costs none.
     pub fn begin(&self, head: &Head<'_>) -> Exchange {
-        let loopback = self.transport.needs_https() && head.host.is_some_and(is_loopback);
-        Exchange::new(self.clone(), self.transport.tokens(head), loopback)
+        let transport = &self.shared.transport;
+        let loopback = transport.needs_https() && head.host.is_some_and(is_loopback);
+        Exchange::new(self.clone(), transport.tokens(head), loopback)
     }
 }
 
 fn is_loopback(host: &[u8]) -> bool {
+    // Nearly every host of nearly every request ends here.
+    if !host.starts_with(b"127.")
+        && !host.starts_with(b"[")
+        && !host.to_ascii_lowercase().starts_with(b"localhost")
+    {
+        return false;
+    }
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),

@@ -3,7 +3,7 @@
 use crate::http::{Finished, Head, SessionCookie};
 use crate::{Committed, SessionToken};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Transport {
     Cookie(SessionCookie),
     /// `Authorization: Bearer` in (RFC 6750), `Session-Token` out.
