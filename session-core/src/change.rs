@@ -104,7 +104,7 @@ impl Change {
         match self {
             Self::Insert { path, text, lists } => {
                 let now = document.insert(path, text.clone()).map_err(as_conflict)?;
-                same_lists(path, *lists, now)
+                same_lists(path, *lists, now.lists)
             }
             Self::Remove { path, lists } => {
                 let (_, now) = document.remove(path).map_err(as_conflict)?;
@@ -121,7 +121,7 @@ impl Change {
                     Err(Error::describe(ErrorKind::Internal, detail))
                 })?;
                 let now = document.insert(path, text).map_err(as_conflict)?;
-                same_lists(path, *lists, now)
+                same_lists(path, *lists, now.lists)
             }
             Self::Clear => {
                 document.clear();
@@ -194,7 +194,7 @@ mod tests {
             (r#"{"list":[{"a":1,"b":2},3,4]}"#, Err(ErrorKind::Conflict)),
         ] {
             let text = Bytes::from_static(b"9");
-            let lists = older.clone().insert(&path, text.clone()).unwrap();
+            let lists = older.clone().insert(&path, text.clone()).unwrap().lists;
             let mut changes = [Change::Insert { path: path.clone(), text, lists }];
             let replayed = replay(&mut changes, &older, &document(newer));
             let replayed = replayed.map(|document| document.to_json()).map_err(|error| error.kind());

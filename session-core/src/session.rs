@@ -229,14 +229,18 @@ impl Session {
     /// changes are kept, and commit can be called again; it finds out by itself what has landed.
     #[doc(alias = "save")]
     pub async fn commit(&self) -> Result<Committed> {
-        // Most requests only read: they need no turn and no task.
-        if let Ok(_turn) = self.shared.turn.try_lock()
-            && self.shared.finish_if_idle()?
-        {
+        if self.commit_if_idle() {
             return Ok(Committed::Unchanged);
         }
         let shared = Arc::clone(&self.shared);
-        detached(async move { shared.commit().await }).await
+        detached(Box::pin(async move { shared.commit().await })).await
+    }
+
+    /// Commits where there is nothing to send to the store; whether that was so. Most requests only read: they
+    /// need no task.
+    pub(crate) fn commit_if_idle(&self) -> bool {
+        let Ok(_turn) = self.shared.turn.try_lock() else { return false };
+        self.state().finish_if_idle(&self.shared.manager)
     }
 
     /// Opens the session again after a commit, by the token that it has by now: for handlers that
@@ -300,20 +304,6 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // No foreign code runs under the lock, and no step of ours leaves half a state behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends a commit at once that has nothing to send.
-    fn finish_if_idle(&self) -> Result<bool> {
-        let mut state = self.state();
-        let Some(work) = state.begin()? else { return Ok(true) };
-        let idle = work.is_idle(self.manager.settings(), self.manager.now());
-        if idle {
-            let origin = work.origin.clone();
-            state.finish(origin, &Committed::Unchanged);
-        } else {
-            state.put_back(work);
-        }
-        Ok(idle)
     }
 
     async fn commit(&self) -> Result<Committed> {

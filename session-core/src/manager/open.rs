@@ -47,10 +47,11 @@ impl SessionManager {
 
     async fn look_up(&self, token: SessionToken, presented_now: bool) -> Result<Origin> {
         let (id, digest) = (token.id(), token.digest());
-        let mut record = self.store().load(id, self.now()).await?;
+        let mut now = self.now();
+        let mut record = self.store().load(id, now).await?;
         let mut is_latest = false;
         while let Some(found) = record.take() {
-            let (now, grace) = (self.now(), self.settings().grace);
+            let grace = self.settings().grace;
             let mut meta = Meta::decode(&found.meta)?;
             let presented = meta.secrets.classify(digest, now, grace);
             record = match presented {
@@ -88,6 +89,7 @@ impl SessionManager {
                     None
                 }
             };
+            now = self.now();
         }
         Ok(Origin::New)
     }

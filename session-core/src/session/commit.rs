@@ -8,7 +8,7 @@ use crate::manager::Settings;
 use crate::meta::Meta;
 use crate::secrets::Rotation;
 use crate::session::Committed;
-use crate::session::state::{Base, Origin, Work};
+use crate::session::state::{Base, Intent, Origin, State, Work};
 use crate::session::update::Update;
 use crate::{
     CookieLifetime, CreateOutcome, DeleteOutcome, Error, ErrorKind, Lifetime, Record, Result, Revision,
@@ -67,7 +67,7 @@ async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Com
         }
     }
     match work.origin.clone() {
-        Origin::Live(base) if work.wants_update(manager.settings(), &base, manager.now())? => {
+        Origin::Live(base) if work.wants_update(manager, &base)? => {
             Update::new(manager, work, base).run().await
         }
         Origin::Live(base) => {
@@ -88,47 +88,58 @@ impl Work {
         !self.document.is_empty() || self.intent.sign_in.is_some()
     }
 
-    fn wants_update(&self, settings: &Settings, base: &Base, now: Timestamp) -> Result<bool> {
-        Ok(self.wants_more_than_values(settings, base, now)
+    fn wants_update(&self, manager: &SessionManager, base: &Base) -> Result<bool> {
+        Ok(self.differs
+            || !self.attempts.revisions.is_empty()
+            || self.intent.wants_update(manager.settings(), base, manager.now())
             // Values that nobody changed are not looked at: they may be damaged.
             || (!self.changes.is_empty() && !self.document.same_values(&base.document)?))
     }
+}
 
-    fn wants_more_than_values(&self, settings: &Settings, base: &Base, now: Timestamp) -> bool {
-        !self.attempts.revisions.is_empty()
-            || self.intent.lifetime.is_some()
-            || self.due_rotation(settings, base, now).is_some()
+impl Intent {
+    /// Whether a commit has something to write beside values.
+    fn wants_update(&self, settings: &Settings, base: &Base, now: Timestamp) -> bool {
+        self.lifetime.is_some() || self.due_rotation(settings, base, now).is_some()
     }
 
     /// The rotation that a commit makes, wanted or due.
     pub(super) fn due_rotation(&self, settings: &Settings, base: &Base, now: Timestamp) -> Option<Rotation> {
-        if self.intent.changes_privilege() {
+        if self.changes_privilege() {
             return Some(Rotation::Privilege);
         }
         let (secrets, grace) = (&base.meta.secrets, settings.grace);
         let due = if base.has_current_secret() {
             let old_enough = |every| now >= secrets.issued_at.saturating_add(every);
-            self.intent.rotate.is_some()
-                || self.intent.lifetime.is_some_and(|lifetime| base.needs_another_cookie(&lifetime))
+            self.rotate.is_some()
+                || self.lifetime.is_some_and(|lifetime| base.needs_another_cookie(&lifetime))
                 || (base.record.principal.is_some() && settings.rotate_every.is_some_and(old_enough))
         } else {
             secrets.is_reissue_due(base.digest, now, grace)
         };
         (due && secrets.has_room(now, grace)).then_some(Rotation::Periodic)
     }
+}
 
-    /// Whether there is nothing that a commit would send to the store.
-    pub(crate) fn is_idle(&self, settings: &Settings, now: Timestamp) -> bool {
-        self.ending.is_none()
-            && match &self.origin {
+impl State {
+    /// Ends a commit that has nothing to send to the store; whether it has ended. The caller has the turn.
+    pub(super) fn finish_if_idle(&mut self, manager: &SessionManager) -> bool {
+        if self.is_committed() {
+            return true;
+        }
+        let idle = self.is_untouched()
+            && match self.origin() {
                 Origin::Live(base) => {
-                    self.changes.is_empty()
-                        && !self.wants_more_than_values(settings, base, now)
-                        && !base.touch_is_due(now)
+                    let now = manager.now();
+                    !self.intent().wants_update(manager.settings(), base, now) && !base.touch_is_due(now)
                 }
-                Origin::New => !self.wants_create(),
+                Origin::New => self.intent().sign_in.is_none(),
                 Origin::Superseded => true,
-            }
+            };
+        if idle {
+            self.finish_untouched();
+        }
+        idle
     }
 }
 

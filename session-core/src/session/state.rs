@@ -9,7 +9,7 @@ use crate::meta::Meta;
 use crate::secrets::Rotation;
 use crate::session::Committed;
 use crate::token::SecretDigest;
-use crate::values::{Document, Path};
+use crate::values::{Document, Inserted, Path};
 use crate::{Error, ErrorKind, Lifetime, Principal, Record, Result, Revision, SessionId, SessionToken};
 
 /// Where a session came from when it was opened, or stands after a commit.
@@ -71,6 +71,8 @@ pub(crate) struct State {
     origin: Origin,
     document: Document,
     changes: Vec<Change>,
+    /// Whether the one change surely made other values of those that were loaded: they need not be compared.
+    differs: bool,
     /// What was read, where overwriting it unseen is to be noticed.
     reads: Vec<Path>,
     intent: Intent,
@@ -123,6 +125,7 @@ pub(crate) struct Work {
     pub(crate) origin: Origin,
     pub(crate) document: Document,
     pub(crate) changes: Vec<Change>,
+    pub(crate) differs: bool,
     pub(crate) reads: Vec<Path>,
     pub(crate) intent: Intent,
     pub(crate) ending: Option<Arc<Base>>,
@@ -142,6 +145,7 @@ impl State {
             origin,
             document,
             changes: Vec::new(),
+            differs: false,
             reads: Vec::new(),
             intent: Intent::default(),
             ending: None,
@@ -194,38 +198,43 @@ impl State {
     }
 
     pub(crate) fn insert(&mut self, path: Path, text: Bytes) -> Result<()> {
-        let lists = self.document.insert(&path, text.clone())?;
-        self.changes.push(Change::Insert { path, text, lists });
+        let Inserted { lists, replaced_another } = self.document.insert(&path, text.clone())?;
+        self.note(Change::Insert { path, text, lists }, replaced_another);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, path: Path) -> Result<Option<Bytes>> {
         let (removed, lists) = self.document.remove(&path)?;
         // Also where there was nothing: by the time of the commit there may be.
-        self.changes.push(Change::Remove { path, lists });
+        self.note(Change::Remove { path, lists }, false);
         Ok(removed)
     }
 
     pub(crate) fn push(&mut self, path: Path, text: Bytes) -> Result<()> {
         let lists = self.document.push(&path, text.clone())?;
-        self.changes.push(Change::Push { path, text, lists });
+        self.note(Change::Push { path, text, lists }, false);
         Ok(())
     }
 
     pub(crate) fn update(&mut self, path: Path, text: Bytes, function: UpdateFunction) -> Result<()> {
-        let lists = self.document.insert(&path, text)?;
-        self.changes.push(Change::Update { path, function, lists });
+        let Inserted { lists, replaced_another } = self.document.insert(&path, text)?;
+        self.note(Change::Update { path, function, lists }, replaced_another);
         Ok(())
+    }
+
+    fn note(&mut self, change: Change, differs: bool) {
+        self.differs = differs && self.changes.is_empty();
+        self.changes.push(change);
     }
 
     pub(crate) fn clear(&mut self) {
         self.document.clear();
-        self.changes.push(Change::Clear);
+        self.note(Change::Clear, false);
     }
 
     pub(crate) fn take_flash(&mut self, messages: Vec<Bytes>) -> Result<()> {
         take_flash(&mut self.document, &messages)?;
-        self.changes.push(Change::TakeFlash { messages });
+        self.note(Change::TakeFlash { messages }, false);
         Ok(())
     }
 
@@ -265,6 +274,7 @@ impl State {
     fn forget_changes(&mut self) {
         self.document = Document::empty();
         self.changes.clear();
+        self.differs = false;
         self.reads.clear();
         self.intent = Intent::default();
     }
@@ -290,6 +300,31 @@ impl State {
         self.ending.is_some()
     }
 
+    pub(super) fn is_committed(&self) -> bool {
+        self.phase == Phase::Committed
+    }
+
+    /// Whether a commit that begins now has neither values nor an end to bring to the store.
+    pub(super) fn is_untouched(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Destroyed)
+            && self.changes.is_empty()
+            && self.ending.is_none()
+            && !self.ended
+            && self.attempts.revisions.is_empty()
+    }
+
+    /// What [`finish`](Self::finish) does, where everything is as it was opened.
+    pub(super) fn finish_untouched(&mut self) {
+        self.phase = Phase::Committed;
+        self.reads.clear();
+        self.intent = Intent::default();
+        self.attempts = Attempts::default();
+    }
+
+    pub(super) fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
     /// Hands out what there is to commit; `None` after a commit. The caller has the turn.
     pub(crate) fn begin(&mut self) -> Result<Option<Work>> {
         match self.phase {
@@ -313,6 +348,7 @@ impl State {
             origin: self.origin.clone(),
             document: self.document.clone(),
             changes: std::mem::take(&mut self.changes),
+            differs: self.differs,
             reads: self.reads.clone(),
             intent: self.intent.clone(),
             ending: self.ending.take(),
@@ -333,8 +369,18 @@ impl State {
 
     /// Takes back the changes of a commit that failed.
     pub(crate) fn put_back(&mut self, work: Work) {
-        let Work { origin: _, document: _, changes, reads: _, intent: _, ending, ended, attempts, phase } =
-            work;
+        let Work {
+            origin: _,
+            document: _,
+            changes,
+            differs: _,
+            reads: _,
+            intent: _,
+            ending,
+            ended,
+            attempts,
+            phase,
+        } = work;
         let undecided = !attempts.revisions.is_empty();
         self.phase = if undecided { Phase::Undecided } else { phase };
         self.changes = changes;

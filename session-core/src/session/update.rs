@@ -55,9 +55,9 @@ impl<'a> Update<'a> {
     async fn attempt(&mut self) -> Result<(Origin, Committed)> {
         let mut base = self.opened.clone();
         let mut document = self.work.document.clone();
-        self.prepare_rotation()?;
+        let mut now = self.manager.now();
+        self.prepare_rotation(now)?;
         loop {
-            let now = self.manager.now();
             self.refuse_if_overtaken(&base, now)?;
             let (record, meta) = self.next_record(&base, &document, now)?;
             self.work.attempts.revisions.push(record.revision);
@@ -97,12 +97,13 @@ impl<'a> Update<'a> {
             if self.is_done_already(&base, &document)? {
                 return Ok((Origin::Live(base), Committed::Unchanged));
             }
+            now = self.manager.now();
         }
     }
 
     /// Takes a fresh secret for a rotation that is wanted or due: the same for every attempt.
-    fn prepare_rotation(&mut self) -> Result<()> {
-        let rotation = self.work.due_rotation(self.manager.settings(), &self.opened, self.manager.now());
+    fn prepare_rotation(&mut self, now: Timestamp) -> Result<()> {
+        let rotation = self.work.intent.due_rotation(self.manager.settings(), &self.opened, now);
         if let (Some(by), None) = (rotation, &self.work.attempts.fresh) {
             let fresh = self.manager.ids().generate()?.with_id(self.opened.id());
             self.work.attempts.fresh = Some((fresh, by));

@@ -83,7 +83,7 @@ mod bincode_form {
         for _ in 0..count {
             let ((key, text), read): ((&str, &[u8]), usize) =
                 bincode::borrow_decode_from_slice(&data[at..], standard).map_err(|_| damaged())?;
-            members.push((key.to_owned(), data.slice_ref(text)));
+            members.push((data.slice_ref(key.as_bytes()), data.slice_ref(text)));
             at += read;
         }
         if at != data.len() {
@@ -94,7 +94,8 @@ mod bincode_form {
 
     pub(super) fn write(document: &Document) -> Result<Bytes> {
         let members = document.members()?;
-        let pairs: Vec<(&str, &[u8])> = members.iter().map(|(key, text)| (key.as_str(), &**text)).collect();
+        // Keys as bytes: a text has the same form.
+        let pairs: Vec<(&[u8], &[u8])> = members.iter().map(|(key, text)| (&**key, &**text)).collect();
         bincode::encode_to_vec(pairs, bincode::config::standard())
             .map(Bytes::from)
             .map_err(|error| Error::new(ErrorKind::Internal, error))

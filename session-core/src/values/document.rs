@@ -1,13 +1,13 @@
 //! All values of one session: see [`Document`].
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
 use super::encoding::inspect;
 use super::lists::Lists;
+use super::members::Members;
 use super::node::{Change, Node};
 use super::path::{FLASH, MAX_DEPTH, Path};
 use super::scan::{Entries, Flaw, Shape};
@@ -23,6 +23,14 @@ pub(crate) struct Document {
     root: Node,
 }
 
+/// What came of an insert.
+#[derive(Debug)]
+pub(crate) struct Inserted {
+    pub(crate) lists: Lists,
+    /// Whether it replaced a scalar by another: then the document is surely not what it was.
+    pub(crate) replaced_another: bool,
+}
+
 impl Document {
     pub(crate) fn empty() -> Self {
         Self { root: Node::Text(Bytes::from_static(b"{}")) }
@@ -35,26 +43,19 @@ impl Document {
 
     /// The document with these members.
     #[cfg(feature = "bincode")]
-    pub(super) fn from_members(members: Vec<(String, Bytes)>) -> Result<Self> {
-        let mut map = BTreeMap::new();
-        for (key, text) in members {
-            if map.insert(key, Node::Text(text)).is_some() {
-                return Err(Flaw::DuplicateKey.into());
-            }
-        }
-        Ok(Self { root: Node::Map(map) })
+    pub(super) fn from_members(members: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<Self> {
+        let members = members.into_iter().map(|(key, text)| (key, Node::Text(text)));
+        Ok(Self { root: Node::Map(Members::sort(members.collect())?) })
     }
 
     /// The keys at the top and the texts of their values, sorted by key.
     #[cfg(feature = "bincode")]
-    pub(super) fn members(&self) -> Result<Vec<(String, Bytes)>> {
-        match self.root()?.into_owned() {
-            Node::Text(text) => match Node::split(&text)? {
-                Node::Map(members) => Ok(texts(members)),
-                Node::Text(_) | Node::List(_) => Err(Flaw::Malformed.into()),
-            },
-            Node::Map(members) => Ok(texts(members)),
-            Node::List(_) => Err(Flaw::Malformed.into()),
+    pub(super) fn members(&self) -> Result<Vec<(Bytes, Bytes)>> {
+        match &*self.root()?.level()? {
+            Node::Map(members) => {
+                Ok(members.iter().map(|(key, value)| (key.clone(), value.to_text())).collect())
+            }
+            Node::Text(_) | Node::List(_) => Err(Flaw::Malformed.into()),
         }
     }
 
@@ -117,10 +118,13 @@ impl Document {
     /// [`PathConflict`](ErrorKind::PathConflict): a scalar is in the way, null included, or a segment
     /// is not an index within the list it meets. [`TooLarge`](ErrorKind::TooLarge): path and value
     /// together are nested too deep.
-    pub(crate) fn insert(&mut self, path: &Path, text: Bytes) -> Result<Lists> {
+    pub(crate) fn insert(&mut self, path: &Path, text: Bytes) -> Result<Inserted> {
         not_root(path)?;
         fits(&text, path, path.segments().len())?;
-        self.apply(path, Change::Insert(text))
+        let new = text.clone();
+        let (replaced, lists) = self.apply(path, Change::Insert(text))?;
+        let replaced_another = replaced.is_some_and(|old| old.is_another_scalar(&new));
+        Ok(Inserted { lists, replaced_another })
     }
 
     /// Appends the value with this JSON text to the list at `path`, which is made if nothing is there.
@@ -130,7 +134,7 @@ impl Document {
     pub(crate) fn push(&mut self, path: &Path, text: Bytes) -> Result<Lists> {
         not_root(path)?;
         fits(&text, path, path.segments().len() + 1)?;
-        self.apply(path, Change::Push(text))
+        self.apply(path, Change::Push(text)).map(|(_, lists)| lists)
     }
 
     /// Takes the value at `path` away and returns its text. The elements behind one of a list move up.
@@ -174,17 +178,17 @@ impl Document {
         Ok(document)
     }
 
-    fn apply(&mut self, path: &Path, change: Change) -> Result<Lists> {
+    fn apply(&mut self, path: &Path, change: Change) -> Result<(Option<Node>, Lists)> {
         let mut lists = Lists::default();
         if self.has_no_text() {
-            let mut root = Node::Map(BTreeMap::new());
+            let mut root = Node::Map(Members::default());
             root.apply(path, 0, change, &mut lists)?;
             self.root = root;
-        } else {
-            self.root()?;
-            self.root.apply(path, 0, change, &mut lists)?;
+            return Ok((None, lists));
         }
-        Ok(lists)
+        self.root()?;
+        let replaced = self.root.apply(path, 0, change, &mut lists)?;
+        Ok((replaced, lists))
     }
 
     fn root(&self) -> Result<Cow<'_, Node>> {
@@ -204,11 +208,6 @@ impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").finish_non_exhaustive()
     }
-}
-
-#[cfg(feature = "bincode")]
-fn texts(members: BTreeMap<String, Node>) -> Vec<(String, Bytes)> {
-    members.into_iter().map(|(key, node)| (key, node.to_text())).collect()
 }
 
 fn not_root(path: &Path) -> Result<()> {

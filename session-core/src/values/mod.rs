@@ -14,6 +14,7 @@ mod encoding;
 mod golden;
 mod key;
 mod lists;
+mod members;
 mod node;
 mod path;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod samples;
 mod scan;
 
 pub use codec::Codec;
-pub(crate) use document::Document;
+pub(crate) use document::{Document, Inserted};
 pub(crate) use encoding::{decode, encode};
 pub use key::{AsKey, AsPath, Key};
 pub(crate) use lists::Lists;

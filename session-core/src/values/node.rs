@@ -2,11 +2,11 @@
 //! beside them is still the text that was stored.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::lists::Lists;
+use super::members::Members;
 use super::path::Path;
 use super::scan::{Entries, Flaw, Shape};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 #[derive(Clone)]
 pub(super) enum Node {
     Text(Bytes),
-    Map(BTreeMap<String, Self>),
+    Map(Members),
     List(Vec<Self>),
 }
 
@@ -33,30 +33,31 @@ impl Node {
         };
         let child = match self {
             Self::Text(text) => return lookup_text(text.clone(), segments),
-            Self::Map(members) => members.get(segment.as_ref()),
+            Self::Map(members) => members.get(segment),
             Self::List(elements) => index(segment).and_then(|index| elements.get(index)),
         };
         child.map_or(Ok(None), |child| child.lookup(rest))
     }
 
-    /// Makes `change` behind the path's segments from `depth` on. If it fails, nothing has changed.
+    /// Makes `change` behind the path's segments from `depth` on, and returns what it replaces. If it fails,
+    /// nothing has changed.
     pub(super) fn apply(
         &mut self,
         path: &Path,
         depth: usize,
         change: Change,
         lists: &mut Lists,
-    ) -> Result<()> {
+    ) -> Result<Option<Self>> {
         let Some(segment) = path.segments().get(depth) else {
             return self.apply_here(path, change);
         };
         let change_level = |level: &mut Self| match level {
-            Self::Map(members) => match members.get_mut(segment.as_ref()) {
+            Self::Map(members) => match members.get_mut(segment) {
                 Some(member) => member.apply(path, depth + 1, change, lists),
                 None => {
                     let made = Self::behind(&path.segments()[depth + 1..], change);
-                    members.insert(segment.clone().into_owned(), made);
-                    Ok(())
+                    members.insert(segment, made);
+                    Ok(None)
                 }
             },
             Self::List(elements) => {
@@ -68,26 +69,23 @@ impl Node {
             }
             Self::Text(_) => Err(conflict_at(path, depth, "leads into a value without members")),
         };
-        self.edit(change_level, |()| true)
+        self.edit(change_level, |_| true)
     }
 
-    fn apply_here(&mut self, path: &Path, change: Change) -> Result<()> {
+    fn apply_here(&mut self, path: &Path, change: Change) -> Result<Option<Self>> {
         match change {
-            Change::Insert(text) => {
-                *self = Self::Text(text);
-                Ok(())
-            }
+            Change::Insert(text) => Ok(Some(std::mem::replace(self, Self::Text(text)))),
             Change::Push(text) => {
                 let push = |level: &mut Self| match level {
                     Self::List(elements) => {
                         elements.push(Self::Text(text));
-                        Ok(())
+                        Ok(None)
                     }
                     Self::Map(_) | Self::Text(_) => {
                         Err(path.conflict("it leads to something else than a list"))
                     }
                 };
-                self.edit(push, |()| true)
+                self.edit(push, |_| true)
             }
         }
     }
@@ -99,8 +97,8 @@ impl Node {
         };
         let last = depth + 1 == path.segments().len();
         let remove_from_level = |level: &mut Self| match level {
-            Self::Map(members) if last => Ok(members.remove(segment.as_ref())),
-            Self::Map(members) => match members.get_mut(segment.as_ref()) {
+            Self::Map(members) if last => Ok(members.remove(segment)),
+            Self::Map(members) => match members.get_mut(segment) {
                 Some(member) => member.remove(path, depth + 1, lists),
                 None => Ok(None),
             },
@@ -136,20 +134,11 @@ impl Node {
 
     /// This level of `text`; a scalar stays text.
     pub(super) fn split(text: &Bytes) -> Result<Self> {
-        let mut entries = Entries::of(text);
         match Shape::of(text) {
-            Shape::Map => {
-                let mut members = BTreeMap::new();
-                while entries.advance()? {
-                    let key = entries.key()?.ok_or(Flaw::Malformed)?.into_owned();
-                    if members.insert(key, Self::Text(text.slice(entries.value()))).is_some() {
-                        return Err(Flaw::DuplicateKey.into());
-                    }
-                }
-                Ok(Self::Map(members))
-            }
+            Shape::Map => Members::split(text).map(Self::Map),
             Shape::List => {
                 let mut elements = Vec::new();
+                let mut entries = Entries::of(text);
                 while entries.advance()? {
                     elements.push(Self::Text(text.slice(entries.value())));
                 }
@@ -165,10 +154,11 @@ impl Node {
             Change::Insert(text) => Self::Text(text),
             Change::Push(text) => Self::List(vec![Self::Text(text)]),
         };
-        segments
-            .iter()
-            .rev()
-            .fold(end, |child, segment| Self::Map(BTreeMap::from([(segment.clone().into_owned(), child)])))
+        segments.iter().rev().fold(end, |child, segment| {
+            let mut members = Members::default();
+            members.insert(segment, child);
+            Self::Map(members)
+        })
     }
 
     /// Whether both hold the same, whatever the order of members, the whitespace and the escapes.
@@ -177,8 +167,8 @@ impl Node {
             if one == other {
                 return Ok(true);
             }
-            if let (Some(ones), Some(others)) = (sorted_members(one)?, sorted_members(other)?) {
-                return same_members(&ones, &others);
+            if let Some(same) = same_in_order(one, other)? {
+                return Ok(same);
             }
         }
         match (&*self.level()?, &*other.level()?) {
@@ -186,7 +176,7 @@ impl Node {
                 if ones.len() != others.len() {
                     return Ok(false);
                 }
-                for ((key, one), (other_key, other)) in ones.iter().zip(others) {
+                for ((key, one), (other_key, other)) in ones.iter().zip(others.iter()) {
                     if key != other_key || !one.same(other)? {
                         return Ok(false);
                     }
@@ -209,6 +199,12 @@ impl Node {
         }
     }
 
+    /// Whether both this and the text are scalars, and not the same.
+    pub(super) fn is_another_scalar(&self, text: &Bytes) -> bool {
+        let is_plain = |text: &Bytes| Shape::of(text) == Shape::Scalar && !text.contains(&b'\\');
+        matches!(self, Self::Text(own) if own != text && is_plain(own) && is_plain(text))
+    }
+
     pub(super) fn level(&self) -> Result<Cow<'_, Self>> {
         match self {
             Self::Text(text) => Self::split(text).map(Cow::Owned),
@@ -221,9 +217,20 @@ impl Node {
         if let Self::Text(text) = self {
             return text.clone();
         }
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(self.size());
         self.write(&mut text);
         text.into()
+    }
+
+    /// How long the text will be, but for escapes in keys.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Map(members) => {
+                2 + members.iter().map(|(key, value)| key.len() + 4 + value.size()).sum::<usize>()
+            }
+            Self::List(elements) => 2 + elements.iter().map(|value| 1 + value.size()).sum::<usize>(),
+        }
     }
 
     fn write(&self, text: &mut Vec<u8>) {
@@ -287,36 +294,28 @@ fn lookup_text(mut text: Bytes, segments: &[Cow<'static, str>]) -> Result<Option
     Ok(Some(text))
 }
 
-/// A key and the text of its value.
-type Member<'a> = (&'a str, &'a [u8]);
-
-/// The members of a map, if they stand in order and no key has an escape: as the core
-/// writes them. Splitting it would take three times as long.
-fn sorted_members(text: &Bytes) -> Result<Option<Vec<Member<'_>>>> {
-    let mut members: Vec<Member<'_>> = Vec::new();
-    let mut entries = Entries::of(text);
-    while entries.advance()? {
-        match entries.key()? {
-            Some(Cow::Borrowed(key)) if members.last().is_none_or(|(last, _)| *last < key) => {
-                members.push((key, &text[entries.value()]));
-            }
+/// Compares two maps member by member, while both have the same keys in the same order; `None` where that does not
+/// tell. Nearly always it does, because the core writes both, and to split them would take several times as long.
+fn same_in_order(one: &Bytes, other: &Bytes) -> Result<Option<bool>> {
+    let (mut ones, mut others) = (Entries::of(one), Entries::of(other));
+    let mut last: &[u8] = b"";
+    loop {
+        let (key, other_key) = match (ones.advance()?, others.advance()?) {
+            (true, true) => (ones.plain_key(), others.plain_key()),
+            // Neither a list nor a scalar has a key, so both are maps, and perhaps without members.
+            (false, false) if ones.have_keys() && others.have_keys() => return Ok(Some(true)),
             _ => return Ok(None),
+        };
+        // Ascending, or one may come twice.
+        let Some(key) = key.filter(|key| Some(*key) == other_key && *key > last) else { return Ok(None) };
+        last = key;
+        let (value, other_value) = (ones.value(), others.value());
+        if one[value.clone()] != other[other_value.clone()]
+            && !Node::Text(one.slice(value)).same(&Node::Text(other.slice(other_value)))?
+        {
+            return Ok(Some(false));
         }
     }
-    Ok((Shape::of(text) == Shape::Map).then_some(members))
-}
-
-fn same_members(ones: &[Member<'_>], others: &[Member<'_>]) -> Result<bool> {
-    if ones.len() != others.len() {
-        return Ok(false);
-    }
-    for ((key, one), (other_key, other)) in ones.iter().zip(others) {
-        let node = |text| Node::Text(Bytes::copy_from_slice(text));
-        if key != other_key || (one != other && !node(one).same(&node(other))?) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Whether both are the text of one string, with an escape in one where there is none in the other.
@@ -337,13 +336,18 @@ fn index(segment: &str) -> Option<usize> {
     if digits && (segment == "0" || !segment.starts_with('0')) { segment.parse().ok() } else { None }
 }
 
-fn write_key(key: &str, text: &mut Vec<u8>) {
+fn write_key(key: &[u8], text: &mut Vec<u8>) {
+    let is_plain = |byte: u8| byte > 0x1f && byte != b'"' && byte != b'\\';
     text.push(b'"');
-    for byte in key.bytes() {
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            0..=0x1f => text.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => text.push(byte),
+    if key.iter().all(|byte| is_plain(*byte)) {
+        text.extend_from_slice(key);
+    } else {
+        for &byte in key {
+            match byte {
+                _ if is_plain(byte) => text.push(byte),
+                b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
+                _ => text.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            }
         }
     }
     text.push(b'"');

@@ -168,6 +168,12 @@ impl<'a> Entries<'a> {
         })
     }
 
+    /// The bytes of the key, where no escape stands for a part of it; `None` where one does, and in a list.
+    pub(super) fn plain_key(&self) -> Option<&'a [u8]> {
+        let (start, end) = self.entry.key;
+        (start != end && !self.entry.key_is_escaped).then(|| &self.text[start + 1..end - 1])
+    }
+
     /// The key itself; `None` in a list. Fails where it is not Unicode: bytes that are not UTF-8, half a
     /// surrogate pair.
     pub(super) fn key(&self) -> Result<Option<Cow<'a, str>>, Flaw> {

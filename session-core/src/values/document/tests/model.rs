@@ -180,7 +180,7 @@ proptest! {
                     let path = path(at.as_slice());
                     let result = match push {
                         true => document.push(&path, value.text().into()),
-                        false => document.insert(&path, value.text().into()),
+                        false => document.insert(&path, value.text().into()).map(|inserted| inserted.lists),
                     };
                     let mut changed = model.clone();
                     match changed.put(at, value.clone(), push, &mut indexed) {
