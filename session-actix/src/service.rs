@@ -44,10 +44,14 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let exchange = self.sessions.begin(&head(request.headers()));
-        request.extensions_mut().insert(exchange.request().clone());
+        // A scope within may have sessions of its own, and what is around this middleware, others again.
+        let outer = request.extensions_mut().insert(exchange.request().clone());
         let handler = self.inner.call(request);
         Box::pin(async move {
             let answer = handler.await;
+            if let (Ok(response), Some(outer)) = (&answer, outer) {
+                response.request().extensions_mut().insert(outer);
+            }
             // Errors of handlers are responses by now. Those of inner middleware become one further out, of
             // this status.
             let status = match &answer {

@@ -246,6 +246,9 @@ impl Session {
     /// Opens the session again after a commit, by the token that it has by now: for handlers that
     /// outlive one commit, such as streams and WebSockets.
     ///
+    /// From then on a commit makes a new token only where one was asked for: a rotation that is merely due waits
+    /// for the next request, because nobody may be there to hear of it.
+    ///
     /// What was not committed is dropped, a sign-out included. A handle whose token has died meanwhile, with the
     /// session alive, is *superseded* from then on, as in [`SessionManager::open`]; nothing is noted and nobody
     /// revoked for it, because no client has presented a token now.
@@ -274,6 +277,11 @@ impl Session {
     /// Drops every change, but not the end of a session that was asked for.
     pub(crate) fn abandon(&self) {
         self.state().abandon();
+    }
+
+    /// Refuses changes from now on that no commit would store; [`reload`](Self::reload) takes it back.
+    pub(crate) fn close(&self) {
+        self.state().close();
     }
 
     /// Whether a commit would end a session.

@@ -1,10 +1,13 @@
 //! Several middlewares in one application.
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::COOKIE;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::test::TestRequest;
-use actix_web::{App, web};
+use actix_web::{App, Error, HttpMessage as _, web};
 use session_core::Session;
-use session_core::http::SessionCookie;
+use session_core::http::{RequestSession, SessionCookie};
 
 use crate::support::{Answer, Site, count, read, send};
 
@@ -45,4 +48,27 @@ async fn nested_middlewares_with_other_cookies_do_not_mix() {
     assert_eq!(shop.store.take_calls(), [], "the other one's session was not asked for");
     assert_eq!(visit(&shop, &admin, "/read", &both).await.body, "2");
     assert_eq!(visit(&shop, &admin, "/admin/read", &both).await.body, "none");
+}
+
+/// Notes in its own session what the handler has answered.
+async fn note(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let response = next.call(request).await?;
+    let session = response.request().extensions().get::<RequestSession>().cloned().unwrap();
+    session.open().await?.insert("noted", response.status().as_u16())?;
+    Ok(response)
+}
+
+#[actix_web::test]
+async fn what_is_between_two_middlewares_has_the_outer_session_also_after_the_handler() {
+    let (shop, admin) = (Site::new(), Site::new());
+    let admin_cookie = SessionCookie::new().with_name("__Host-admin");
+    let inner = web::scope("/admin")
+        .wrap(admin.middleware().with_cookie(admin_cookie).unwrap())
+        .route("/read", web::to(read));
+    let app = App::new().wrap(from_fn(note)).wrap(shop.middleware()).service(inner);
+    send(app, TestRequest::with_uri("/admin/read")).await;
+    assert_eq!((shop.store.memory.len(), admin.store.memory.len()), (1, 0));
 }

@@ -28,8 +28,8 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(sessions: HttpSessions, tokens: Vec<SessionToken>, loopback: bool) -> Self {
-        let (asked, cell) = (AtomicBool::new(false), OnceCell::new());
-        let shared = Arc::new(Shared { sessions, tokens, loopback, asked, cell });
+        let (asked, finished) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = Arc::new(Shared { sessions, tokens, loopback, asked, finished, cell: OnceCell::new() });
         Self { request: RequestSession { shared }, finished: false }
     }
 
@@ -46,6 +46,7 @@ impl Exchange {
     /// to its end when the future is dropped.
     pub fn finish(mut self, status: u16) -> Finish {
         let shared = &self.request.shared;
+        shared.finished.store(true, Ordering::SeqCst);
         let mut finished = Finished::default();
         if shared.asked.load(Ordering::Relaxed) {
             finished.vary = Some(shared.http().transport.vary());
@@ -56,7 +57,9 @@ impl Exchange {
         if status >= 500 {
             session.abandon();
         }
-        if (status >= 500 && !session.has_ending()) || session.commit_if_idle() {
+        let has_nothing_to_commit = status >= 500 && !session.has_ending();
+        if has_nothing_to_commit || session.commit_if_idle() {
+            session.close();
             shared.tell(session, &mut finished);
             self.finished = true;
             return Finish::at_once(finished);
@@ -147,6 +150,8 @@ struct Shared {
     loopback: bool,
     /// Whether the session was asked for, with success or without.
     asked: AtomicBool,
+    /// Whether the answer has left, or is about to.
+    finished: AtomicBool,
     cell: OnceCell<Session>,
 }
 
@@ -156,12 +161,19 @@ impl RequestSession {
     /// Of several tokens the one that opens a live session counts. Two that open different ones count for
     /// nothing: somebody may have planted one of them.
     ///
+    /// First opened after the answer, it takes no change before a [`reload`](Session::reload): no commit follows.
+    ///
     /// # Errors
     ///
     /// Those of [`SessionManager::open`](crate::SessionManager::open); the next call tries again.
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
-        self.shared.cell.get_or_try_init(|| self.shared.find()).await.cloned()
+        let session = self.shared.cell.get_or_try_init(|| self.shared.find()).await?;
+        // Looked at after the cell is filled, and set before `finish` looks into the cell: one of them sees the other.
+        if self.shared.finished.load(Ordering::SeqCst) {
+            session.close();
+        }
+        Ok(session.clone())
     }
 }
 

@@ -95,10 +95,8 @@ impl HttpSessions {
 
 fn is_loopback(host: &[u8]) -> bool {
     // Nearly every host of nearly every request ends here.
-    if !host.starts_with(b"127.")
-        && !host.starts_with(b"[")
-        && !host.to_ascii_lowercase().starts_with(b"localhost")
-    {
+    let is_localhost = host.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"localhost"));
+    if !is_localhost && !host.starts_with(b"127.") && !host.starts_with(b"[") {
         return false;
     }
     let Ok(host) = std::str::from_utf8(host) else { return false };

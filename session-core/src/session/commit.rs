@@ -113,9 +113,11 @@ impl Intent {
             let old_enough = |every| now >= secrets.issued_at.saturating_add(every);
             self.rotate.is_some()
                 || self.lifetime.is_some_and(|lifetime| base.needs_another_cookie(&lifetime))
-                || (base.record.principal.is_some() && settings.rotate_every.is_some_and(old_enough))
+                || (!self.keep_token
+                    && base.record.principal.is_some()
+                    && settings.rotate_every.is_some_and(old_enough))
         } else {
-            secrets.is_reissue_due(base.digest, now, grace)
+            !self.keep_token && secrets.is_reissue_due(base.digest, now, grace)
         };
         (due && secrets.has_room(now, grace)).then_some(Rotation::Periodic)
     }

@@ -1,15 +1,14 @@
 //! The other sessions of whoever is signed in: seeing them and ending them.
 
-use std::sync::Arc;
-
 use crate::detached::detached;
 use crate::meta::Meta;
-use crate::session::{Base, Session};
+use crate::session::Session;
 use crate::{ErrorKind, Principal, Result, SessionId, SessionInfo};
 
 impl Session {
-    /// The live sessions of the principal who is signed in to this one as it is stored, this one
-    /// included; none for nobody.
+    /// The live sessions of the principal who is signed in to this one as it is stored, this one included; none for
+    /// nobody. A [`sign_in`](Self::sign_in) of somebody else gives no rights before its commit, and takes those that
+    /// there were: then there are none, either.
     ///
     /// # Errors
     ///
@@ -17,7 +16,7 @@ impl Session {
     /// session ended meanwhile; otherwise as for [`SessionManager::list`](crate::SessionManager::list).
     pub async fn siblings(&self) -> Result<Vec<SessionInfo>> {
         match self.confirm().await? {
-            Some((base, principal)) => self.shared.manager.list_for(&principal, Some(base.id())).await,
+            Some(principal) => self.shared.manager.list_for(&principal, self.id()).await,
             None => Ok(Vec::new()),
         }
     }
@@ -35,7 +34,7 @@ impl Session {
         if self.is_superseded() {
             return Err(ErrorKind::Stale.into());
         }
-        let Some((_, principal)) = self.confirm().await? else { return Ok(false) };
+        let Some(principal) = self.confirm().await? else { return Ok(false) };
         let manager = &self.shared.manager;
         match manager.store().load_latest(id, manager.now()).await? {
             Some(other) if other.principal.as_ref() == Some(&principal) => {
@@ -71,10 +70,13 @@ impl Session {
         detached(Box::pin(work)).await
     }
 
-    /// This session and its principal, once it is sure that the token still counts; `None` where nobody
+    /// Whose sessions this one may see and end, once it is sure that the token still counts; `None` where nobody
     /// is signed in.
-    async fn confirm(&self) -> Result<Option<(Arc<Base>, Principal)>> {
-        let base = self.state().base().cloned();
+    async fn confirm(&self) -> Result<Option<Principal>> {
+        let (base, signs_in) = {
+            let state = self.state();
+            (state.base().cloned(), state.intent().sign_in.clone())
+        };
         let Some(base) = base else { return Ok(None) };
         let manager = &self.shared.manager;
         let Some(own) = manager.store().load_latest(base.id(), manager.now()).await? else {
@@ -83,6 +85,6 @@ impl Session {
         if !Meta::decode(&own.meta)?.secrets.may_write(base.digest) {
             return Err(ErrorKind::Stale.into());
         }
-        Ok(own.principal.map(|principal| (base, principal)))
+        Ok(own.principal.filter(|stored| signs_in.is_none_or(|principal| principal == *stored)))
     }
 }

@@ -93,6 +93,9 @@ pub(crate) struct Intent {
     pub(crate) lifetime: Option<Lifetime>,
     /// Whether nothing of what was there before stays: somebody else signs in.
     pub(crate) start_over: bool,
+    /// Whether a rotation that is merely due waits for the next request: the answer to this one may have left, and
+    /// nobody would hear of a new token.
+    pub(crate) keep_token: bool,
 }
 
 impl Intent {
@@ -276,7 +279,7 @@ impl State {
         self.changes.clear();
         self.differs = false;
         self.reads.clear();
-        self.intent = Intent::default();
+        self.intent = Intent { keep_token: self.intent.keep_token, ..Intent::default() };
     }
 
     pub(crate) fn destroy(&mut self) {
@@ -387,12 +390,23 @@ impl State {
         self.ending = ending;
         self.ended = ended;
         self.attempts = attempts;
+        if ended {
+            // Whatever else failed: the token that the client has is of no more use.
+            self.answer = Some(Committed::ClearToken);
+        }
     }
 
     /// Starts over on what was opened again.
     pub(crate) fn reopen(&mut self, origin: Origin) {
-        let answer = self.answer.take();
-        *self = Self { answer, ..Self::new(origin) };
+        let (answer, intent) = (self.answer.take(), Intent { keep_token: true, ..Intent::default() });
+        *self = Self { answer, intent, ..Self::new(origin) };
+    }
+
+    /// Takes no more changes, unless the session is opened again: there is no commit that would store them.
+    pub(crate) fn close(&mut self) {
+        if matches!(self.phase, Phase::Open | Phase::Destroyed) && !self.intent.keep_token {
+            self.phase = Phase::Committed;
+        }
     }
 
     pub(crate) fn answer(&self) -> Option<&Committed> {

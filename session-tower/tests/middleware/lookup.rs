@@ -1,6 +1,7 @@
 //! Which of a request's cookies opens the session, and what that costs.
 
-use session_core::{Operation, Session};
+use session_core::http::{Head, HttpSessions};
+use session_core::{ErrorKind, Operation, Session};
 
 use crate::support::{NAME, Site, count, read};
 
@@ -194,4 +195,41 @@ async fn a_superseded_cookie_reads_nothing_and_changes_nothing() {
     assert_ne!(again, new);
     assert_eq!(site.session(&again).await.principal().unwrap().as_str(), "alice");
     assert_eq!(site.n(&new).await, Some(1), "the other sign-in stays");
+}
+
+#[tokio::test]
+async fn first_opened_after_the_answer_takes_no_change_before_a_reload() {
+    let site = Site::new();
+    let cookie = site.visitor().await;
+    let sessions = HttpSessions::new(site.sessions.clone());
+    for status in [200, 500] {
+        for cookie in ["", &cookie] {
+            let exchange = sessions.begin(&Head::new().with_cookie(cookie.as_bytes()));
+            let request = exchange.request().clone();
+            exchange.finish(status).await;
+            let session = request.open().await.unwrap();
+            let refused = session.insert("n", 9).unwrap_err().kind();
+            assert_eq!(refused, ErrorKind::AlreadyCommitted, "{status} {cookie}");
+            session.reload().await.unwrap();
+            session.insert("late", status).unwrap();
+            // The same session, which is open again.
+            request.open().await.unwrap().insert("later", status).unwrap();
+            let _ = session.commit().await.unwrap();
+        }
+    }
+    let session = site.session(&cookie).await;
+    let late: [Option<u16>; 2] = ["late", "later"].map(|key| session.get(key).unwrap());
+    assert_eq!((late, site.n(&cookie).await), ([Some(500); 2], Some(1)));
+}
+
+#[tokio::test]
+async fn opened_before_an_answer_of_500_takes_no_change_after_it() {
+    let site = Site::new();
+    let sessions = HttpSessions::new(site.sessions.clone());
+    let exchange = sessions.begin(&Head::new());
+    let session = exchange.request().open().await.unwrap();
+    session.insert("n", 1).unwrap();
+    exchange.finish(500).await;
+    assert_eq!(session.insert("n", 2).unwrap_err().kind(), ErrorKind::AlreadyCommitted);
+    assert_eq!(site.store.take_calls(), []);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use session_core::{ErrorKind, Operation, Session};
+use session_core::{Committed, ErrorKind, Operation, Session};
 
 use crate::case::{Case, case};
 use crate::check::{self, CaseResult};
@@ -26,6 +26,11 @@ pub(super) const CASES: &[Case] = &[
         "commit",
         failed_commit_keeps_its_changes,
         "a commit that failed retryably keeps its changes and may be called again",
+    ),
+    case!(
+        "commit",
+        half_a_sign_out_removes_the_token,
+        "where a session has ended and the next one cannot be made, the client is told to forget its token",
     ),
     case!(
         "commit",
@@ -152,6 +157,25 @@ async fn failed_commit_keeps_its_changes(ctx: Context) -> CaseResult {
         check::equal(messages, vec!["bye".to_owned()], "the message after a sign_out")?;
     }
     check::equal(site.spy.acts_left(), 0, "failures that never came")
+}
+
+async fn half_a_sign_out_removes_the_token(ctx: Context) -> CaseResult {
+    let site = Site::new(&ctx)?;
+    let current = site.member("alice").await?;
+    let session = site.open(&current).await?;
+    session.sign_out()?;
+    session.flash("You are signed out.")?;
+    site.spy.refuse(Operation::Create, ErrorKind::Unavailable);
+    refused(session.commit().await, ErrorKind::Unavailable, "a commit without the next session")?;
+    site.expect_stranger(&current, "a session that was signed out").await?;
+    let told = session.answer();
+    check::ensure(matches!(told, Some(Committed::ClearToken)), format!("the client is told {told:?}"))?;
+    // Again, and it is the token of the next one.
+    let next = token(session.commit().await?)?;
+    let told = session.answer();
+    check::ensure(matches!(told, Some(Committed::SetToken { .. })), format!("the client is told {told:?}"))?;
+    let message = site.open(&next).await?.take_flash::<String>()?;
+    check::equal(message, vec!["You are signed out.".to_owned()], "the message")
 }
 
 async fn goes_on_when_its_future_is_dropped(ctx: Context) -> CaseResult {

@@ -31,6 +31,12 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         "revocation",
+        uncommitted_sign_in_has_no_siblings,
+        "a sign-in of somebody else has no siblings before its commit, neither their own nor of who was there before",
+        List
+    ),
+    case!(
+        "revocation",
         lists_without_order_count_each_session_once,
         "a store may list in any order and a session twice: every count is of sessions",
         List,
@@ -161,6 +167,26 @@ async fn siblings_are_the_principals_sessions(ctx: Context) -> CaseResult {
     check::equal(current, 0, "current sessions on the manager's list")?;
     check::equal(site.open(&visitor).await?.siblings().await?.len(), 0, "siblings of nobody")?;
     check::equal(site.manager.open(None).await?.siblings().await?.len(), 0, "siblings of a new session")
+}
+
+async fn uncommitted_sign_in_has_no_siblings(ctx: Context) -> CaseResult {
+    let site = Site::new(&ctx)?;
+    let (of_alice, of_bob) = (members(&site, "alice", 2).await?, members(&site, "bob", 2).await?);
+    let of_another = site.open(&of_bob[0]).await?;
+    for session in [site.manager.open(None).await?, of_another] {
+        session.sign_in("alice")?;
+        check::equal(session.siblings().await?.len(), 0, "siblings before the commit")?;
+        for other in [&of_alice[0], &of_bob[1]] {
+            check::equal(session.revoke(id(other)?).await?, false, "revoke before the commit")?;
+            site.open(other).await?;
+        }
+    }
+    // To sign in once more takes nothing away.
+    let session = site.open(&of_alice[0]).await?;
+    session.sign_in("alice")?;
+    let listed: Vec<_> = session.siblings().await?.iter().map(SessionInfo::id).collect();
+    check::equal(listed, ids(&of_alice)?, "the siblings of who signs in again")?;
+    check::equal(session.revoke(id(&of_alice[1])?).await?, true, "revoke of an own session")
 }
 
 async fn lists_without_order_count_each_session_once(ctx: Context) -> CaseResult {

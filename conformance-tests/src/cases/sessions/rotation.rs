@@ -64,6 +64,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         "rotation",
+        reopened_session_makes_no_token_that_is_only_due,
+        "after a reload nothing is rotated that nobody asked for: the answer may have left",
+    ),
+    case!(
+        "rotation",
         periodically_replaced_secrets_dead_at_once_on_privilege,
         "after a change of privilege every earlier secret is dead, those with a window left, too",
     ),
@@ -307,6 +312,33 @@ async fn due_rotation_of_a_reader_never_fails_the_request(ctx: Context) -> CaseR
     site.manager.revoke(id(&fresh)?).await?;
     unchanged(reader.commit().await?)?;
     site.expect_stranger(&fresh, "the revoked session").await
+}
+
+async fn reopened_session_makes_no_token_that_is_only_due(ctx: Context) -> CaseResult {
+    let site = Site::with(&ctx, |builder| builder.rotate_every(HOUR))?;
+    let current = site.member("alice").await?;
+    let stream = site.open(&current).await?;
+    unchanged(stream.commit().await?)?;
+    ctx.clock().advance(HOUR);
+    for n in 1..=2 {
+        stream.reload().await?;
+        unchanged(stream.commit().await?)?;
+        stream.reload().await?;
+        add_one(&stream)?;
+        unchanged(stream.commit().await?)?;
+        check::equal(site.n(&current).await?, n, "the value")?;
+    }
+    // It waits for a request, and the stream goes on by the replaced secret, which it does not take for lost.
+    let fresh = token(site.request(&current, READ).await?)?;
+    check::ensure(fresh != current, "no rotation by the next request")?;
+    ctx.clock().advance(GRACE);
+    stream.reload().await?;
+    add_one(&stream)?;
+    unchanged(stream.commit().await?)?;
+    // What was asked for is made.
+    stream.reload().await?;
+    stream.rotate()?;
+    token(stream.commit().await?).map(drop)
 }
 
 async fn periodically_replaced_secrets_dead_at_once_on_privilege(ctx: Context) -> CaseResult {

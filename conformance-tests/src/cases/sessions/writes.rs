@@ -62,7 +62,7 @@ async fn no_op_writes_nothing(ctx: Context) -> CaseResult {
         })
         .await?;
     let stored = site.record(&current).await?;
-    let uses: [Step; 8] = [
+    let uses: [Step; 9] = [
         |session| session.get::<u64>("n").map(drop),
         |session| session.insert("n", 1),
         |session| session.update("n", |n: Option<u64>| n.unwrap_or(0)).map(drop),
@@ -74,6 +74,10 @@ async fn no_op_writes_nothing(ctx: Context) -> CaseResult {
         |session| {
             let n = session.take::<u64>("n")?;
             session.insert("n", n)
+        },
+        |session| {
+            session.insert("n", 2)?;
+            session.insert("n", 1)
         },
         // In another order than it stands there.
         |session| {
