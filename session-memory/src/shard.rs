@@ -2,72 +2,88 @@
 //!
 //! All three change together, under the shard's lock: that is the whole of this driver's atomicity.
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
+use foldhash::fast::RandomState;
 use session_core::{Principal, Record, SessionId, Timestamp};
 
-/// Invariant: each record has exactly one entry in `by_expiry`, and one in `by_principal` if it has a
-/// principal; there are no other entries.
+/// How many entries of `by_expiry` one purge moves at most before it says that there is more to do.
+const MOVED_AT_ONCE: usize = 1000;
+
+/// Invariant: each record has exactly one entry in `by_expiry`, at its `filed_at`, and one in `by_principal` if
+/// it has a principal; there are no other entries.
 #[derive(Default)]
 pub(crate) struct Shard {
-    records: BTreeMap<SessionId, Record>,
+    /// Boxed, because a table has room for up to twice as many.
+    records: HashMap<SessionId, Box<Filed>, RandomState>,
     by_expiry: BTreeSet<(Timestamp, SessionId)>,
     by_principal: BTreeSet<(Principal, SessionId)>,
+}
+
+/// A record, and the time under which it is in `by_expiry`.
+///
+/// That is never later than its `expires_at`, but may be earlier: most writes put the expiry off, and leave the
+/// entry to whoever meets it first, who then moves it. So each move is paid for by a write.
+struct Filed {
+    record: Record,
+    filed_at: Timestamp,
 }
 
 impl Shard {
     /// The record, if it is live at `now`.
     pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Record> {
-        self.records.get(&id).filter(|record| record.is_live(now))
+        self.records.get(&id).map(|filed| &filed.record).filter(|record| record.is_live(now))
     }
 
-    /// Stores a record in place of what is there. Whether the id was free.
-    pub(crate) fn put(&mut self, id: SessionId, record: Record) -> bool {
-        self.by_expiry.insert((record.expires_at, id));
-        if let Some(principal) = &record.principal {
-            self.by_principal.insert((principal.clone(), id));
-        }
+    /// Stores a record in place of what is there, which it returns.
+    pub(crate) fn put(&mut self, id: SessionId, record: Record) -> Option<Record> {
         match self.records.entry(id) {
             Entry::Vacant(entry) => {
-                entry.insert(record);
-                true
+                let filed_at = record.expires_at;
+                self.by_expiry.insert((filed_at, id));
+                if let Some(principal) = &record.principal {
+                    self.by_principal.insert((principal.clone(), id));
+                }
+                entry.insert(Box::new(Filed { record, filed_at }));
+                None
             }
             Entry::Occupied(mut entry) => {
-                let old = entry.insert(record);
-                let new = entry.get();
-                if old.expires_at != new.expires_at {
-                    self.by_expiry.remove(&(old.expires_at, id));
+                let filed = entry.get_mut();
+                let old = std::mem::replace(&mut filed.record, record);
+                if filed.record.principal != old.principal {
+                    if let Some(principal) = &filed.record.principal {
+                        self.by_principal.insert((principal.clone(), id));
+                    }
+                    if let Some(principal) = &old.principal {
+                        self.by_principal.remove(&(principal.clone(), id));
+                    }
                 }
-                if let Some(principal) = old.principal
-                    && new.principal.as_ref() != Some(&principal)
-                {
-                    self.by_principal.remove(&(principal, id));
+                if filed.is_late() {
+                    filed.move_entry(id, &mut self.by_expiry);
                 }
-                false
+                Some(old)
             }
         }
     }
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let Some(record) = self.records.get_mut(&id).filter(|record| record.is_live(now)) else {
+        let Some(filed) = self.records.get_mut(&id).filter(|filed| filed.record.is_live(now)) else {
             return false;
         };
-        let old = record.expires_at;
-        record.touch(expires_at, now);
-        if record.expires_at != old {
-            self.by_expiry.insert((record.expires_at, id));
-            self.by_expiry.remove(&(old, id));
+        filed.record.touch(expires_at, now);
+        if filed.is_late() {
+            filed.move_entry(id, &mut self.by_expiry);
         }
         true
     }
 
     /// Removes the record and its entries.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Record> {
-        let record = self.records.remove(&id)?;
-        self.by_expiry.remove(&(record.expires_at, id));
+        let Filed { record, filed_at } = *self.records.remove(&id)?;
+        self.by_expiry.remove(&(filed_at, id));
         if let Some(principal) = &record.principal {
             self.by_principal.remove(&(principal.clone(), id));
         }
@@ -75,29 +91,41 @@ impl Shard {
     }
 
     /// The record other than `spared` that expires next.
-    pub(crate) fn next_to_expire(&self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
-        self.by_expiry.iter().copied().find(|(_, id)| *id != spared)
-    }
-
-    /// Whether a record is dead at `now`.
-    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
-        self.by_expiry.first().is_some_and(|(expires_at, _)| *expires_at <= now)
-    }
-
-    /// Removes up to `limit` records that are dead at `now`; how many.
-    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize) -> usize {
-        let mut removed = 0;
-        while removed < limit
-            && let Some(&(expires_at, id)) = self.by_expiry.first()
-            && expires_at <= now
-        {
-            self.remove(id);
-            removed += 1;
+    pub(crate) fn next_to_expire(&mut self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
+        loop {
+            let first = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
+            let filed = self.records.get_mut(&first.1)?;
+            if filed.record.expires_at == filed.filed_at {
+                return Some(first);
+            }
+            filed.move_entry(first.1, &mut self.by_expiry);
         }
-        removed
     }
 
-    /// Appends live records behind `after`, ascending by id, until `page` holds `limit` of them.
+    /// Removes up to `limit` records that are dead at `now`, into `removed`; whether there is more to do.
+    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Record>) -> bool {
+        let mut moved = 0;
+        while let Some(&(filed_at, id)) = self.by_expiry.first()
+            && filed_at <= now
+            && let Some(filed) = self.records.get_mut(&id)
+        {
+            if filed.record.is_live(now) {
+                if moved == MOVED_AT_ONCE {
+                    return true;
+                }
+                filed.move_entry(id, &mut self.by_expiry);
+                moved += 1;
+            } else {
+                if removed.len() == limit {
+                    return true;
+                }
+                removed.extend(self.remove(id));
+            }
+        }
+        false
+    }
+
+    /// Appends live records behind `after` until `page` holds `limit` of them: ascending by id.
     pub(crate) fn list(
         &self,
         principal: Option<&Principal>,
@@ -107,7 +135,7 @@ impl Shard {
         page: &mut Vec<(SessionId, Record)>,
     ) {
         let room = limit.saturating_sub(page.len());
-        let live = |(_, record): &(SessionId, Record)| record.is_live(now);
+        let live = |id: SessionId| Some((id, self.live(id, now)?.clone()));
         if let Some(principal) = principal {
             let start = match after {
                 Some(id) => Bound::Excluded((principal.clone(), id)),
@@ -115,12 +143,12 @@ impl Shard {
             };
             let entries = self.by_principal.range((start, Bound::Unbounded));
             let ids = entries.take_while(|(other, _)| other == principal).map(|(_, id)| *id);
-            let records = ids.filter_map(|id| Some((id, self.records.get(&id)?.clone())));
-            page.extend(records.filter(live).take(room));
+            page.extend(ids.filter_map(live).take(room));
         } else {
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let records = self.records.range((start, Bound::Unbounded));
-            page.extend(records.map(|(id, record)| (*id, record.clone())).filter(live).take(room));
+            let behind = self.records.keys().copied().filter(|id| after.is_none_or(|after| *id > after));
+            let mut ids: Vec<SessionId> = behind.collect();
+            ids.sort_unstable();
+            page.extend(ids.into_iter().filter_map(live).take(room));
         }
     }
 
@@ -128,5 +156,19 @@ impl Shard {
     #[cfg(test)]
     pub(crate) fn is_bare(&self) -> bool {
         self.records.is_empty() && self.by_expiry.is_empty() && self.by_principal.is_empty()
+    }
+}
+
+impl Filed {
+    /// Whether the record dies before the time under which it is filed, and would be overlooked.
+    fn is_late(&self) -> bool {
+        self.record.expires_at < self.filed_at
+    }
+
+    /// Files the record under the time at which it expires.
+    fn move_entry(&mut self, id: SessionId, by_expiry: &mut BTreeSet<(Timestamp, SessionId)>) {
+        by_expiry.remove(&(self.filed_at, id));
+        self.filed_at = self.record.expires_at;
+        by_expiry.insert((self.filed_at, id));
     }
 }
