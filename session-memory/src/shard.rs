@@ -2,11 +2,13 @@
 //!
 //! All three change together, under the shard's lock: that is the whole of this driver's atomicity.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::ops::Bound;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use session_core::{Principal, Record, SessionId, Timestamp};
 
 /// How many entries of `by_expiry` one purge moves at most before it says that there is more to do.
@@ -16,8 +18,10 @@ const MOVED_AT_ONCE: usize = 1000;
 /// it has a principal; there are no other entries.
 #[derive(Default)]
 pub(crate) struct Shard {
-    /// Boxed, because a table has room for up to twice as many.
-    records: HashMap<SessionId, Box<Filed>, RandomState>,
+    /// By id. A table has room for up to twice as many and is looked into at random: of pointers, it stays
+    /// small enough for the processor's caches.
+    records: HashTable<Box<Filed>>,
+    hasher: RandomState,
     by_expiry: BTreeSet<(Timestamp, SessionId)>,
     by_principal: BTreeSet<(Principal, SessionId)>,
 }
@@ -27,6 +31,7 @@ pub(crate) struct Shard {
 /// That is never later than its `expires_at`, but may be earlier: most writes put the expiry off, and leave the
 /// entry to whoever meets it first, who then moves it. So each move is paid for by a write.
 struct Filed {
+    id: SessionId,
     record: Record,
     filed_at: Timestamp,
 }
@@ -34,19 +39,21 @@ struct Filed {
 impl Shard {
     /// The record, if it is live at `now`.
     pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Record> {
-        self.records.get(&id).map(|filed| &filed.record).filter(|record| record.is_live(now))
+        let filed = self.records.find(self.hasher.hash_one(id), |filed| filed.id == id)?;
+        Some(&filed.record).filter(|record| record.is_live(now))
     }
 
     /// Stores a record in place of what is there, which it returns.
     pub(crate) fn put(&mut self, id: SessionId, record: Record) -> Option<Record> {
-        match self.records.entry(id) {
+        let hash = self.hasher.hash_one(id);
+        match self.records.entry(hash, |filed| filed.id == id, |filed| self.hasher.hash_one(filed.id)) {
             Entry::Vacant(entry) => {
                 let filed_at = record.expires_at;
                 self.by_expiry.insert((filed_at, id));
                 if let Some(principal) = &record.principal {
                     self.by_principal.insert((principal.clone(), id));
                 }
-                entry.insert(Box::new(Filed { record, filed_at }));
+                entry.insert(Box::new(Filed { id, record, filed_at }));
                 None
             }
             Entry::Occupied(mut entry) => {
@@ -61,7 +68,7 @@ impl Shard {
                     }
                 }
                 if filed.is_late() {
-                    filed.move_entry(id, &mut self.by_expiry);
+                    filed.move_entry(&mut self.by_expiry);
                 }
                 Some(old)
             }
@@ -70,19 +77,19 @@ impl Shard {
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let Some(filed) = self.records.get_mut(&id).filter(|filed| filed.record.is_live(now)) else {
-            return false;
-        };
+        let filed = self.records.find_mut(self.hasher.hash_one(id), |filed| filed.id == id);
+        let Some(filed) = filed.filter(|filed| filed.record.is_live(now)) else { return false };
         filed.record.touch(expires_at, now);
         if filed.is_late() {
-            filed.move_entry(id, &mut self.by_expiry);
+            filed.move_entry(&mut self.by_expiry);
         }
         true
     }
 
     /// Removes the record and its entries.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Record> {
-        let Filed { record, filed_at } = *self.records.remove(&id)?;
+        let entry = self.records.find_entry(self.hasher.hash_one(id), |filed| filed.id == id).ok()?;
+        let Filed { id, record, filed_at } = *entry.remove().0;
         self.by_expiry.remove(&(filed_at, id));
         if let Some(principal) = &record.principal {
             self.by_principal.remove(&(principal.clone(), id));
@@ -94,11 +101,12 @@ impl Shard {
     pub(crate) fn next_to_expire(&mut self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
         loop {
             let first = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
-            let filed = self.records.get_mut(&first.1)?;
+            let hash = self.hasher.hash_one(first.1);
+            let filed = self.records.find_mut(hash, |filed| filed.id == first.1)?;
             if filed.record.expires_at == filed.filed_at {
                 return Some(first);
             }
-            filed.move_entry(first.1, &mut self.by_expiry);
+            filed.move_entry(&mut self.by_expiry);
         }
     }
 
@@ -107,13 +115,13 @@ impl Shard {
         let mut moved = 0;
         while let Some(&(filed_at, id)) = self.by_expiry.first()
             && filed_at <= now
-            && let Some(filed) = self.records.get_mut(&id)
+            && let Some(filed) = self.records.find_mut(self.hasher.hash_one(id), |filed| filed.id == id)
         {
             if filed.record.is_live(now) {
                 if moved == MOVED_AT_ONCE {
                     return true;
                 }
-                filed.move_entry(id, &mut self.by_expiry);
+                filed.move_entry(&mut self.by_expiry);
                 moved += 1;
             } else {
                 if removed.len() == limit {
@@ -145,7 +153,7 @@ impl Shard {
             let ids = entries.take_while(|(other, _)| other == principal).map(|(_, id)| *id);
             page.extend(ids.filter_map(live).take(room));
         } else {
-            let behind = self.records.keys().copied().filter(|id| after.is_none_or(|after| *id > after));
+            let behind = self.records.iter().map(|filed| filed.id).filter(|id| after.is_none_or(|after| *id > after));
             let mut ids: Vec<SessionId> = behind.collect();
             ids.sort_unstable();
             page.extend(ids.into_iter().filter_map(live).take(room));
@@ -166,9 +174,9 @@ impl Filed {
     }
 
     /// Files the record under the time at which it expires.
-    fn move_entry(&mut self, id: SessionId, by_expiry: &mut BTreeSet<(Timestamp, SessionId)>) {
-        by_expiry.remove(&(self.filed_at, id));
+    fn move_entry(&mut self, by_expiry: &mut BTreeSet<(Timestamp, SessionId)>) {
+        by_expiry.remove(&(self.filed_at, self.id));
         self.filed_at = self.record.expires_at;
-        by_expiry.insert((self.filed_at, id));
+        by_expiry.insert((self.filed_at, self.id));
     }
 }
