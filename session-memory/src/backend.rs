@@ -180,8 +180,10 @@ impl SessionBackend for MemoryBackend {
                 Ok(DeleteOutcome::Conflict(current.clone()))
             }
             Some(_) => {
-                shard.remove(id);
+                let removed = shard.remove(id);
                 self.len.fetch_sub(1, Ordering::Relaxed);
+                drop(shard);
+                drop(removed);
                 Ok(DeleteOutcome::Deleted)
             }
         }
@@ -191,16 +193,19 @@ impl SessionBackend for MemoryBackend {
         if limit == 0 {
             return Ok(Purged::default());
         }
+        // Dropped at the end, under no lock.
         let mut removed = Vec::new();
+        let mut more = false;
         for shard in &self.shards {
             let before = removed.len();
-            let more = lock(shard).purge(now, limit, &mut removed);
+            let mut shard = lock(shard);
+            more |= shard.purge(now, limit, &mut removed);
             self.len.fetch_sub(removed.len() - before, Ordering::Relaxed);
-            if more {
-                return Ok(Purged::new(removed.len() as u64, true));
+            if more && removed.len() == limit {
+                break;
             }
         }
-        Ok(Purged::new(removed.len() as u64, false))
+        Ok(Purged::new(removed.len() as u64, more))
     }
 
     async fn list(

@@ -33,6 +33,7 @@
 
 mod backend;
 mod config;
+mod records;
 mod shard;
 
 pub use backend::MemoryBackend;

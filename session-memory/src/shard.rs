@@ -3,93 +3,76 @@
 //! All three change together, under the shard's lock: that is the whole of this driver's atomicity.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher;
 use std::ops::Bound;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use session_core::{Principal, Record, SessionId, Timestamp};
 
-/// How many entries of `by_expiry` one purge moves at most before it says that there is more to do.
-const MOVED_AT_ONCE: usize = 1000;
+use crate::records::{Filed, Records};
+
+/// How many entries of the order of expiry a purge looks at before it lets others have the shard.
+pub(crate) const PURGED_AT_ONCE: usize = 32;
 
 /// Invariant: each record has exactly one entry in `by_expiry`, at its `filed_at`, and one in `by_principal` if
 /// it has a principal; there are no other entries.
+///
+/// `filed_at` is never later than the record's `expires_at`, so nothing that is dead is overlooked. It may be
+/// earlier: most writes put the expiry off and leave the entry where it is, to be moved by the first purge or
+/// eviction that meets it. So a write seldom looks into the order, and pays for at most one move.
 #[derive(Default)]
 pub(crate) struct Shard {
-    /// By id. A table has room for up to twice as many and is looked into at random: of pointers, it stays
-    /// small enough for the processor's caches.
-    records: HashTable<Box<Filed>>,
-    hasher: RandomState,
+    records: Records,
     by_expiry: BTreeSet<(Timestamp, SessionId)>,
     by_principal: BTreeSet<(Principal, SessionId)>,
-}
-
-/// A record, and the time under which it is in `by_expiry`.
-///
-/// That is never later than its `expires_at`, but may be earlier: most writes put the expiry off, and leave the
-/// entry to whoever meets it first, who then moves it. So each move is paid for by a write.
-struct Filed {
-    id: SessionId,
-    record: Record,
-    filed_at: Timestamp,
 }
 
 impl Shard {
     /// The record, if it is live at `now`.
     pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Record> {
-        let filed = self.records.find(self.hasher.hash_one(id), |filed| filed.id == id)?;
-        Some(&filed.record).filter(|record| record.is_live(now))
+        self.records.get(id).map(|filed| &filed.record).filter(|record| record.is_live(now))
     }
 
     /// Stores a record in place of what is there, which it returns.
     pub(crate) fn put(&mut self, id: SessionId, record: Record) -> Option<Record> {
-        let hash = self.hasher.hash_one(id);
-        match self.records.entry(hash, |filed| filed.id == id, |filed| self.hasher.hash_one(filed.id)) {
-            Entry::Vacant(entry) => {
-                let filed_at = record.expires_at;
-                self.by_expiry.insert((filed_at, id));
-                if let Some(principal) = &record.principal {
-                    self.by_principal.insert((principal.clone(), id));
-                }
-                entry.insert(Box::new(Filed { id, record, filed_at }));
-                None
+        let Some(filed) = self.records.get_mut(id) else {
+            self.by_expiry.insert((record.expires_at, id));
+            if let Some(principal) = &record.principal {
+                self.by_principal.insert((principal.clone(), id));
             }
-            Entry::Occupied(mut entry) => {
-                let filed = entry.get_mut();
-                let old = std::mem::replace(&mut filed.record, record);
-                if filed.record.principal != old.principal {
-                    if let Some(principal) = &filed.record.principal {
-                        self.by_principal.insert((principal.clone(), id));
-                    }
-                    if let Some(principal) = &old.principal {
-                        self.by_principal.remove(&(principal.clone(), id));
-                    }
-                }
-                if filed.is_late() {
-                    filed.move_entry(&mut self.by_expiry);
-                }
-                Some(old)
+            let filed_at = record.expires_at;
+            self.records.insert(Filed { id, record, filed_at });
+            return None;
+        };
+        let old = std::mem::replace(&mut filed.record, record);
+        if filed.record.principal != old.principal {
+            if let Some(principal) = &filed.record.principal {
+                self.by_principal.insert((principal.clone(), id));
+            }
+            if let Some(principal) = &old.principal {
+                self.by_principal.remove(&(principal.clone(), id));
             }
         }
+        if filed.record.expires_at < filed.filed_at {
+            move_entry(&mut self.by_expiry, filed);
+        }
+        Some(old)
     }
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let filed = self.records.find_mut(self.hasher.hash_one(id), |filed| filed.id == id);
-        let Some(filed) = filed.filter(|filed| filed.record.is_live(now)) else { return false };
+        let Some(filed) = self.records.get_mut(id).filter(|filed| filed.record.is_live(now)) else {
+            return false;
+        };
         filed.record.touch(expires_at, now);
-        if filed.is_late() {
-            filed.move_entry(&mut self.by_expiry);
+        // The deadline may have moved it back.
+        if filed.record.expires_at < filed.filed_at {
+            move_entry(&mut self.by_expiry, filed);
         }
         true
     }
 
     /// Removes the record and its entries.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Record> {
-        let entry = self.records.find_entry(self.hasher.hash_one(id), |filed| filed.id == id).ok()?;
-        let Filed { id, record, filed_at } = *entry.remove().0;
+        let Filed { id, record, filed_at } = self.records.remove(id)?;
         self.by_expiry.remove(&(filed_at, id));
         if let Some(principal) = &record.principal {
             self.by_principal.remove(&(principal.clone(), id));
@@ -100,40 +83,36 @@ impl Shard {
     /// The record other than `spared` that expires next.
     pub(crate) fn next_to_expire(&mut self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
         loop {
-            let first = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
-            let hash = self.hasher.hash_one(first.1);
-            let filed = self.records.find_mut(hash, |filed| filed.id == first.1)?;
-            if filed.record.expires_at == filed.filed_at {
-                return Some(first);
+            let (filed_at, id) = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
+            let filed = self.records.get_mut(id)?;
+            if filed.record.expires_at == filed_at {
+                return Some((filed_at, id));
             }
-            filed.move_entry(&mut self.by_expiry);
+            move_entry(&mut self.by_expiry, filed);
         }
     }
 
-    /// Removes up to `limit` records that are dead at `now`, into `removed`; whether there is more to do.
+    /// Removes records that are dead at `now`, into `removed` until that holds `limit` of them; whether there is
+    /// more to do. Looks at [`PURGED_AT_ONCE`] entries at most.
     pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Record>) -> bool {
-        let mut moved = 0;
-        while let Some(&(filed_at, id)) = self.by_expiry.first()
-            && filed_at <= now
-            && let Some(filed) = self.records.find_mut(self.hasher.hash_one(id), |filed| filed.id == id)
-        {
-            if filed.record.is_live(now) {
-                if moved == MOVED_AT_ONCE {
-                    return true;
-                }
-                filed.move_entry(&mut self.by_expiry);
-                moved += 1;
-            } else {
-                if removed.len() == limit {
-                    return true;
-                }
-                removed.extend(self.remove(id));
+        for _ in 0..PURGED_AT_ONCE {
+            let Some(id) = self.due(now) else { return false };
+            match self.records.get_mut(id) {
+                Some(filed) if filed.record.is_live(now) => move_entry(&mut self.by_expiry, filed),
+                _ if removed.len() == limit => return true,
+                _ => removed.extend(self.remove(id)),
             }
         }
-        false
+        self.due(now).is_some()
     }
 
-    /// Appends live records behind `after` until `page` holds `limit` of them: ascending by id.
+    /// What may be dead at `now`: if this is not, nothing is.
+    fn due(&self, now: Timestamp) -> Option<SessionId> {
+        let (filed_at, id) = self.by_expiry.first()?;
+        (*filed_at <= now).then_some(*id)
+    }
+
+    /// Appends live records behind `after`, ascending by id, until `page` holds `limit` of them.
     pub(crate) fn list(
         &self,
         principal: Option<&Principal>,
@@ -153,30 +132,32 @@ impl Shard {
             let ids = entries.take_while(|(other, _)| other == principal).map(|(_, id)| *id);
             page.extend(ids.filter_map(live).take(room));
         } else {
-            let behind = self.records.iter().map(|filed| filed.id).filter(|id| after.is_none_or(|after| *id > after));
-            let mut ids: Vec<SessionId> = behind.collect();
+            let mut ids: Vec<SessionId> = self.records.ids().filter(|id| Some(*id) > after).collect();
             ids.sort_unstable();
             page.extend(ids.into_iter().filter_map(live).take(room));
         }
     }
 
+    /// Whether the invariant holds.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let filed = || self.records.ids().filter_map(|id| self.records.get(id));
+        let principals = filed().filter_map(|filed| Some((filed.record.principal.clone()?, filed.id)));
+        self.by_expiry == filed().map(|filed| (filed.filed_at, filed.id)).collect()
+            && self.by_principal == principals.collect()
+            && filed().all(|filed| filed.filed_at <= filed.record.expires_at)
+    }
+
     /// Whether records and indexes are all empty.
     #[cfg(test)]
     pub(crate) fn is_bare(&self) -> bool {
-        self.records.is_empty() && self.by_expiry.is_empty() && self.by_principal.is_empty()
+        self.records.ids().next().is_none() && self.by_expiry.is_empty() && self.by_principal.is_empty()
     }
 }
 
-impl Filed {
-    /// Whether the record dies before the time under which it is filed, and would be overlooked.
-    fn is_late(&self) -> bool {
-        self.record.expires_at < self.filed_at
-    }
-
-    /// Files the record under the time at which it expires.
-    fn move_entry(&mut self, by_expiry: &mut BTreeSet<(Timestamp, SessionId)>) {
-        by_expiry.remove(&(self.filed_at, self.id));
-        self.filed_at = self.record.expires_at;
-        by_expiry.insert((self.filed_at, self.id));
-    }
+/// Files the record under the time at which it expires.
+fn move_entry(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, filed: &mut Filed) {
+    by_expiry.remove(&(filed.filed_at, filed.id));
+    filed.filed_at = filed.record.expires_at;
+    by_expiry.insert((filed.filed_at, filed.id));
 }
