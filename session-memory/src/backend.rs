@@ -10,6 +10,7 @@ use session_core::{
 };
 
 use crate::MemoryConfig;
+use crate::records::Stored;
 use crate::shard::Shard;
 
 /// Sessions in the memory of this process.
@@ -92,15 +93,6 @@ impl MemoryBackend {
     }
 }
 
-/// The same record with `meta` and `data` in one allocation of exactly their size: what the caller made may
-/// have room to spare, and a second allocation would be a second cache miss of every load.
-fn compact(mut record: Record) -> Record {
-    let meta = record.meta.len();
-    record.data = [&*record.meta, &*record.data].concat().into();
-    record.meta = record.data.split_to(meta);
-    record
-}
-
 /// A panic elsewhere while the lock was held must not take every other session down.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,12 +116,12 @@ impl fmt::Debug for MemoryBackend {
 #[async_trait]
 impl SessionBackend for MemoryBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        let record = compact(record);
+        let stored = Stored::new(record);
         let mut shard = self.shard(id);
         if let Some(current) = shard.live(id, now) {
-            return Ok(CreateOutcome::Occupied(current.clone()));
+            return Ok(CreateOutcome::Occupied(current.record()));
         }
-        let replaced = shard.put(id, record);
+        let replaced = shard.put(id, stored);
         if replaced.is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
             drop(shard);
@@ -139,7 +131,7 @@ impl SessionBackend for MemoryBackend {
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        Ok(self.shard(id).live(id, now).cloned())
+        Ok(self.shard(id).live(id, now).map(Stored::record))
     }
 
     async fn update(
@@ -149,13 +141,13 @@ impl SessionBackend for MemoryBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        let record = compact(record);
+        let stored = Stored::new(record);
         let mut shard = self.shard(id);
         match shard.live(id, now) {
             None => Ok(UpdateOutcome::Gone),
-            Some(current) if current.revision != expected => Ok(UpdateOutcome::Conflict(current.clone())),
+            Some(current) if current.revision != expected => Ok(UpdateOutcome::Conflict(current.record())),
             Some(_) => {
-                let replaced = shard.put(id, record);
+                let replaced = shard.put(id, stored);
                 drop(shard);
                 drop(replaced);
                 Ok(UpdateOutcome::Updated)
@@ -177,7 +169,7 @@ impl SessionBackend for MemoryBackend {
         match shard.live(id, now) {
             None => Ok(DeleteOutcome::Absent),
             Some(current) if expected.is_some_and(|expected| expected != current.revision) => {
-                Ok(DeleteOutcome::Conflict(current.clone()))
+                Ok(DeleteOutcome::Conflict(current.record()))
             }
             Some(_) => {
                 let removed = shard.remove(id);

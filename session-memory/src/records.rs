@@ -5,9 +5,10 @@
 
 use std::hash::BuildHasher;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use session_core::{Record, SessionId, Timestamp};
+use session_core::{Principal, Record, Revision, SessionId, Timestamp};
 
 #[derive(Default)]
 pub(crate) struct Records {
@@ -18,8 +19,21 @@ pub(crate) struct Records {
 /// A record, and the time under which the shard has it in its order of expiry.
 pub(crate) struct Filed {
     pub(crate) id: SessionId,
-    pub(crate) record: Record,
+    pub(crate) stored: Stored,
     pub(crate) filed_at: Timestamp,
+}
+
+/// A record with its `meta` and `data` in one allocation of exactly their size: what the caller made may have room
+/// to spare, and a second allocation would be a second cache miss of every load.
+pub(crate) struct Stored {
+    pub(crate) revision: Revision,
+    pub(crate) expires_at: Timestamp,
+    deadline: Timestamp,
+    touched_at: Timestamp,
+    pub(crate) principal: Option<Principal>,
+    /// `meta`, then `data`.
+    payload: Bytes,
+    meta_len: usize,
 }
 
 impl Records {
@@ -45,5 +59,38 @@ impl Records {
     /// All ids, in no order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = SessionId> {
         self.table.iter().map(|filed| filed.id)
+    }
+}
+
+impl Stored {
+    pub(crate) fn new(record: Record) -> Self {
+        Self {
+            revision: record.revision,
+            expires_at: record.expires_at,
+            deadline: record.deadline,
+            touched_at: record.touched_at,
+            principal: record.principal,
+            payload: [&*record.meta, &*record.data].concat().into(),
+            meta_len: record.meta.len(),
+        }
+    }
+
+    /// The record as it came; the payload is shared.
+    pub(crate) fn record(&self) -> Record {
+        let mut record = Record::new(self.revision, self.touched_at, self.expires_at, self.deadline);
+        record.principal.clone_from(&self.principal);
+        record.data = self.payload.clone();
+        record.meta = record.data.split_to(self.meta_len);
+        record
+    }
+
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+
+    /// As [`Record::touch`].
+    pub(crate) fn touch(&mut self, expires_at: Timestamp, now: Timestamp) {
+        self.expires_at = self.expires_at.max(expires_at).min(self.deadline);
+        self.touched_at = self.touched_at.max(now);
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use session_core::{Principal, Record, SessionId, Timestamp};
 
-use crate::records::{Filed, Records};
+use crate::records::{Filed, Records, Stored};
 
 /// How many entries of the order of expiry a purge looks at before it lets others have the shard.
 pub(crate) const PURGED_AT_ONCE: usize = 32;
@@ -27,31 +27,31 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// The record, if it is live at `now`.
-    pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Record> {
-        self.records.get(id).map(|filed| &filed.record).filter(|record| record.is_live(now))
+    pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Stored> {
+        self.records.get(id).map(|filed| &filed.stored).filter(|stored| stored.is_live(now))
     }
 
     /// Stores a record in place of what is there, which it returns.
-    pub(crate) fn put(&mut self, id: SessionId, record: Record) -> Option<Record> {
+    pub(crate) fn put(&mut self, id: SessionId, stored: Stored) -> Option<Stored> {
         let Some(filed) = self.records.get_mut(id) else {
-            self.by_expiry.insert((record.expires_at, id));
-            if let Some(principal) = &record.principal {
+            let filed_at = stored.expires_at;
+            self.by_expiry.insert((filed_at, id));
+            if let Some(principal) = &stored.principal {
                 self.by_principal.insert((principal.clone(), id));
             }
-            let filed_at = record.expires_at;
-            self.records.insert(Filed { id, record, filed_at });
+            self.records.insert(Filed { id, stored, filed_at });
             return None;
         };
-        let old = std::mem::replace(&mut filed.record, record);
-        if filed.record.principal != old.principal {
-            if let Some(principal) = &filed.record.principal {
+        let old = std::mem::replace(&mut filed.stored, stored);
+        if filed.stored.principal != old.principal {
+            if let Some(principal) = &filed.stored.principal {
                 self.by_principal.insert((principal.clone(), id));
             }
             if let Some(principal) = &old.principal {
                 self.by_principal.remove(&(principal.clone(), id));
             }
         }
-        if filed.record.expires_at < filed.filed_at {
+        if filed.stored.expires_at < filed.filed_at {
             move_entry(&mut self.by_expiry, filed);
         }
         Some(old)
@@ -59,25 +59,25 @@ impl Shard {
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let Some(filed) = self.records.get_mut(id).filter(|filed| filed.record.is_live(now)) else {
+        let Some(filed) = self.records.get_mut(id).filter(|filed| filed.stored.is_live(now)) else {
             return false;
         };
-        filed.record.touch(expires_at, now);
+        filed.stored.touch(expires_at, now);
         // The deadline may have moved it back.
-        if filed.record.expires_at < filed.filed_at {
+        if filed.stored.expires_at < filed.filed_at {
             move_entry(&mut self.by_expiry, filed);
         }
         true
     }
 
     /// Removes the record and its entries.
-    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Record> {
-        let Filed { id, record, filed_at } = self.records.remove(id)?;
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Stored> {
+        let Filed { id, stored, filed_at } = self.records.remove(id)?;
         self.by_expiry.remove(&(filed_at, id));
-        if let Some(principal) = &record.principal {
+        if let Some(principal) = &stored.principal {
             self.by_principal.remove(&(principal.clone(), id));
         }
-        Some(record)
+        Some(stored)
     }
 
     /// The record other than `spared` that expires next.
@@ -85,7 +85,7 @@ impl Shard {
         loop {
             let (filed_at, id) = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
             let filed = self.records.get_mut(id)?;
-            if filed.record.expires_at == filed_at {
+            if filed.stored.expires_at == filed_at {
                 return Some((filed_at, id));
             }
             move_entry(&mut self.by_expiry, filed);
@@ -94,11 +94,11 @@ impl Shard {
 
     /// Removes records that are dead at `now`, into `removed` until that holds `limit` of them; whether there is
     /// more to do. Looks at [`PURGED_AT_ONCE`] entries at most.
-    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Record>) -> bool {
+    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Stored>) -> bool {
         for _ in 0..PURGED_AT_ONCE {
             let Some(id) = self.due(now) else { return false };
             match self.records.get_mut(id) {
-                Some(filed) if filed.record.is_live(now) => move_entry(&mut self.by_expiry, filed),
+                Some(filed) if filed.stored.is_live(now) => move_entry(&mut self.by_expiry, filed),
                 _ if removed.len() == limit => return true,
                 _ => removed.extend(self.remove(id)),
             }
@@ -122,7 +122,7 @@ impl Shard {
         page: &mut Vec<(SessionId, Record)>,
     ) {
         let room = limit.saturating_sub(page.len());
-        let live = |id: SessionId| Some((id, self.live(id, now)?.clone()));
+        let live = |id: SessionId| Some((id, self.live(id, now)?.record()));
         if let Some(principal) = principal {
             let start = match after {
                 Some(id) => Bound::Excluded((principal.clone(), id)),
@@ -142,10 +142,10 @@ impl Shard {
     #[cfg(test)]
     pub(crate) fn is_sound(&self) -> bool {
         let filed = || self.records.ids().filter_map(|id| self.records.get(id));
-        let principals = filed().filter_map(|filed| Some((filed.record.principal.clone()?, filed.id)));
+        let principals = filed().filter_map(|filed| Some((filed.stored.principal.clone()?, filed.id)));
         self.by_expiry == filed().map(|filed| (filed.filed_at, filed.id)).collect()
             && self.by_principal == principals.collect()
-            && filed().all(|filed| filed.filed_at <= filed.record.expires_at)
+            && filed().all(|filed| filed.filed_at <= filed.stored.expires_at)
     }
 
     /// Whether records and indexes are all empty.
@@ -158,6 +158,6 @@ impl Shard {
 /// Files the record under the time at which it expires.
 fn move_entry(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, filed: &mut Filed) {
     by_expiry.remove(&(filed.filed_at, filed.id));
-    filed.filed_at = filed.record.expires_at;
+    filed.filed_at = filed.stored.expires_at;
     by_expiry.insert((filed.filed_at, filed.id));
 }
