@@ -10,6 +10,7 @@ use session_core::{
 };
 
 use crate::MemoryConfig;
+use crate::records::Stored;
 use crate::shard::Shard;
 
 /// Sessions in the memory of this process.
@@ -115,11 +116,13 @@ impl fmt::Debug for MemoryBackend {
 #[async_trait]
 impl SessionBackend for MemoryBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
+        let stored = Stored::new(record);
         let mut shard = self.shard(id);
         if let Some(current) = shard.live(id, now) {
-            return Ok(CreateOutcome::Occupied(current.clone()));
+            return Ok(CreateOutcome::Occupied(current.record()));
         }
-        if shard.put(id, record) {
+        let replaced = shard.put(id, stored);
+        if replaced.is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
             drop(shard);
             self.make_room(id, now);
@@ -128,7 +131,7 @@ impl SessionBackend for MemoryBackend {
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        Ok(self.shard(id).live(id, now).cloned())
+        Ok(self.shard(id).live(id, now).map(Stored::record))
     }
 
     async fn update(
@@ -138,12 +141,15 @@ impl SessionBackend for MemoryBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
+        let stored = Stored::new(record);
         let mut shard = self.shard(id);
         match shard.live(id, now) {
             None => Ok(UpdateOutcome::Gone),
-            Some(current) if current.revision != expected => Ok(UpdateOutcome::Conflict(current.clone())),
+            Some(current) if current.revision != expected => Ok(UpdateOutcome::Conflict(current.record())),
             Some(_) => {
-                shard.put(id, record);
+                let replaced = shard.put(id, stored);
+                drop(shard);
+                drop(replaced);
                 Ok(UpdateOutcome::Updated)
             }
         }
@@ -163,11 +169,13 @@ impl SessionBackend for MemoryBackend {
         match shard.live(id, now) {
             None => Ok(DeleteOutcome::Absent),
             Some(current) if expected.is_some_and(|expected| expected != current.revision) => {
-                Ok(DeleteOutcome::Conflict(current.clone()))
+                Ok(DeleteOutcome::Conflict(current.record()))
             }
             Some(_) => {
-                shard.remove(id);
+                let removed = shard.remove(id);
                 self.len.fetch_sub(1, Ordering::Relaxed);
+                drop(shard);
+                drop(removed);
                 Ok(DeleteOutcome::Deleted)
             }
         }
@@ -177,17 +185,19 @@ impl SessionBackend for MemoryBackend {
         if limit == 0 {
             return Ok(Purged::default());
         }
-        let mut removed = 0;
+        // Dropped at the end, under no lock.
+        let mut removed = Vec::new();
+        let mut more = false;
         for shard in &self.shards {
+            let before = removed.len();
             let mut shard = lock(shard);
-            let purged = shard.purge(now, limit - removed);
-            self.len.fetch_sub(purged, Ordering::Relaxed);
-            removed += purged;
-            if shard.has_expired(now) {
-                return Ok(Purged::new(removed as u64, true));
+            more |= shard.purge(now, limit, &mut removed);
+            self.len.fetch_sub(removed.len() - before, Ordering::Relaxed);
+            if more && removed.len() == limit {
+                break;
             }
         }
-        Ok(Purged::new(removed as u64, false))
+        Ok(Purged::new(removed.len() as u64, more))
     }
 
     async fn list(

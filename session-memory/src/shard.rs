@@ -3,98 +3,113 @@
 //! All three change together, under the shard's lock: that is the whole of this driver's atomicity.
 
 use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 
 use session_core::{Principal, Record, SessionId, Timestamp};
 
-/// Invariant: each record has exactly one entry in `by_expiry`, and one in `by_principal` if it has a
-/// principal; there are no other entries.
+use crate::records::{Filed, Records, Stored};
+
+/// How many entries of the order of expiry a purge looks at before it lets others have the shard.
+pub(crate) const PURGED_AT_ONCE: usize = 32;
+
+/// Invariant: each record has exactly one entry in `by_expiry`, at its `filed_at`, and one in `by_principal` if
+/// it has a principal; there are no other entries.
+///
+/// `filed_at` is never later than the record's `expires_at`, so nothing that is dead is overlooked. It may be
+/// earlier: most writes put the expiry off and leave the entry where it is, to be moved by the first purge or
+/// eviction that meets it. So a write seldom looks into the order, and pays for at most one move.
 #[derive(Default)]
 pub(crate) struct Shard {
-    records: BTreeMap<SessionId, Record>,
+    records: Records,
     by_expiry: BTreeSet<(Timestamp, SessionId)>,
     by_principal: BTreeSet<(Principal, SessionId)>,
 }
 
 impl Shard {
     /// The record, if it is live at `now`.
-    pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Record> {
-        self.records.get(&id).filter(|record| record.is_live(now))
+    pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Stored> {
+        self.records.get(id).map(|filed| &filed.stored).filter(|stored| stored.is_live(now))
     }
 
-    /// Stores a record in place of what is there. Whether the id was free.
-    pub(crate) fn put(&mut self, id: SessionId, record: Record) -> bool {
-        self.by_expiry.insert((record.expires_at, id));
-        if let Some(principal) = &record.principal {
-            self.by_principal.insert((principal.clone(), id));
-        }
-        match self.records.entry(id) {
-            Entry::Vacant(entry) => {
-                entry.insert(record);
-                true
+    /// Stores a record in place of what is there, which it returns.
+    pub(crate) fn put(&mut self, id: SessionId, stored: Stored) -> Option<Stored> {
+        let Some(filed) = self.records.get_mut(id) else {
+            let filed_at = stored.expires_at;
+            self.by_expiry.insert((filed_at, id));
+            if let Some(principal) = &stored.principal {
+                self.by_principal.insert((principal.clone(), id));
             }
-            Entry::Occupied(mut entry) => {
-                let old = entry.insert(record);
-                let new = entry.get();
-                if old.expires_at != new.expires_at {
-                    self.by_expiry.remove(&(old.expires_at, id));
-                }
-                if let Some(principal) = old.principal
-                    && new.principal.as_ref() != Some(&principal)
-                {
-                    self.by_principal.remove(&(principal, id));
-                }
-                false
+            self.records.insert(Filed { id, stored, filed_at });
+            return None;
+        };
+        let old = std::mem::replace(&mut filed.stored, stored);
+        if filed.stored.principal != old.principal {
+            if let Some(principal) = &filed.stored.principal {
+                self.by_principal.insert((principal.clone(), id));
+            }
+            if let Some(principal) = &old.principal {
+                self.by_principal.remove(&(principal.clone(), id));
             }
         }
+        if filed.stored.expires_at < filed.filed_at {
+            move_entry(&mut self.by_expiry, filed);
+        }
+        Some(old)
     }
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let Some(record) = self.records.get_mut(&id).filter(|record| record.is_live(now)) else {
+        let Some(filed) = self.records.get_mut(id).filter(|filed| filed.stored.is_live(now)) else {
             return false;
         };
-        let old = record.expires_at;
-        record.touch(expires_at, now);
-        if record.expires_at != old {
-            self.by_expiry.insert((record.expires_at, id));
-            self.by_expiry.remove(&(old, id));
+        filed.stored.touch(expires_at, now);
+        // The deadline may have moved it back.
+        if filed.stored.expires_at < filed.filed_at {
+            move_entry(&mut self.by_expiry, filed);
         }
         true
     }
 
     /// Removes the record and its entries.
-    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Record> {
-        let record = self.records.remove(&id)?;
-        self.by_expiry.remove(&(record.expires_at, id));
-        if let Some(principal) = &record.principal {
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Stored> {
+        let Filed { id, stored, filed_at } = self.records.remove(id)?;
+        self.by_expiry.remove(&(filed_at, id));
+        if let Some(principal) = &stored.principal {
             self.by_principal.remove(&(principal.clone(), id));
         }
-        Some(record)
+        Some(stored)
     }
 
     /// The record other than `spared` that expires next.
-    pub(crate) fn next_to_expire(&self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
-        self.by_expiry.iter().copied().find(|(_, id)| *id != spared)
-    }
-
-    /// Whether a record is dead at `now`.
-    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
-        self.by_expiry.first().is_some_and(|(expires_at, _)| *expires_at <= now)
-    }
-
-    /// Removes up to `limit` records that are dead at `now`; how many.
-    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize) -> usize {
-        let mut removed = 0;
-        while removed < limit
-            && let Some(&(expires_at, id)) = self.by_expiry.first()
-            && expires_at <= now
-        {
-            self.remove(id);
-            removed += 1;
+    pub(crate) fn next_to_expire(&mut self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
+        loop {
+            let (filed_at, id) = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
+            let filed = self.records.get_mut(id)?;
+            if filed.stored.expires_at == filed_at {
+                return Some((filed_at, id));
+            }
+            move_entry(&mut self.by_expiry, filed);
         }
-        removed
+    }
+
+    /// Removes records that are dead at `now`, into `removed` until that holds `limit` of them; whether there is
+    /// more to do. Looks at [`PURGED_AT_ONCE`] entries at most.
+    pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Stored>) -> bool {
+        for _ in 0..PURGED_AT_ONCE {
+            let Some(id) = self.due(now) else { return false };
+            match self.records.get_mut(id) {
+                Some(filed) if filed.stored.is_live(now) => move_entry(&mut self.by_expiry, filed),
+                _ if removed.len() == limit => return true,
+                _ => removed.extend(self.remove(id)),
+            }
+        }
+        self.due(now).is_some()
+    }
+
+    /// What may be dead at `now`: if this is not, nothing is.
+    fn due(&self, now: Timestamp) -> Option<SessionId> {
+        let (filed_at, id) = self.by_expiry.first()?;
+        (*filed_at <= now).then_some(*id)
     }
 
     /// Appends live records behind `after`, ascending by id, until `page` holds `limit` of them.
@@ -107,7 +122,7 @@ impl Shard {
         page: &mut Vec<(SessionId, Record)>,
     ) {
         let room = limit.saturating_sub(page.len());
-        let live = |(_, record): &(SessionId, Record)| record.is_live(now);
+        let live = |id: SessionId| Some((id, self.live(id, now)?.record()));
         if let Some(principal) = principal {
             let start = match after {
                 Some(id) => Bound::Excluded((principal.clone(), id)),
@@ -115,18 +130,34 @@ impl Shard {
             };
             let entries = self.by_principal.range((start, Bound::Unbounded));
             let ids = entries.take_while(|(other, _)| other == principal).map(|(_, id)| *id);
-            let records = ids.filter_map(|id| Some((id, self.records.get(&id)?.clone())));
-            page.extend(records.filter(live).take(room));
+            page.extend(ids.filter_map(live).take(room));
         } else {
-            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let records = self.records.range((start, Bound::Unbounded));
-            page.extend(records.map(|(id, record)| (*id, record.clone())).filter(live).take(room));
+            let mut ids: Vec<SessionId> = self.records.ids().filter(|id| Some(*id) > after).collect();
+            ids.sort_unstable();
+            page.extend(ids.into_iter().filter_map(live).take(room));
         }
+    }
+
+    /// Whether the invariant holds.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let filed = || self.records.ids().filter_map(|id| self.records.get(id));
+        let principals = filed().filter_map(|filed| Some((filed.stored.principal.clone()?, filed.id)));
+        self.by_expiry == filed().map(|filed| (filed.filed_at, filed.id)).collect()
+            && self.by_principal == principals.collect()
+            && filed().all(|filed| filed.filed_at <= filed.stored.expires_at)
     }
 
     /// Whether records and indexes are all empty.
     #[cfg(test)]
     pub(crate) fn is_bare(&self) -> bool {
-        self.records.is_empty() && self.by_expiry.is_empty() && self.by_principal.is_empty()
+        self.records.ids().next().is_none() && self.by_expiry.is_empty() && self.by_principal.is_empty()
     }
+}
+
+/// Files the record under the time at which it expires.
+fn move_entry(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, filed: &mut Filed) {
+    by_expiry.remove(&(filed.filed_at, filed.id));
+    filed.filed_at = filed.stored.expires_at;
+    by_expiry.insert((filed.filed_at, filed.id));
 }

@@ -91,8 +91,13 @@ impl Sessions {
         })
     }
 
+    /// The store itself: an `Arc` of it is a backend, too, and would put each future into one more box.
+    fn backend(&self) -> &dyn SessionBackend {
+        &*self.backend
+    }
+
     async fn load(&self, session: u64) -> Result<(), Failure> {
-        let record = self.backend.load(session_id(session), now()).await?;
+        let record = self.backend().load(session_id(session), now()).await?;
         std::hint::black_box(record.ok_or("a session is missing")?);
         Ok(())
     }
@@ -102,11 +107,12 @@ impl Sessions {
         let known = Arc::clone(&self.revisions);
         let known = &known[usize::try_from(session)?];
         self.writes += 1;
+        let now = now();
         loop {
             let expected = Revision::from_i64(known.load(Ordering::Relaxed)).ok_or("no revision")?;
-            let record = self.template.record(expected.next(0), self.writes);
+            let record = self.template.record(expected.next(0), self.writes, now);
             let revision = record.revision;
-            match self.backend.update(session_id(session), expected, record, now()).await? {
+            match self.backend().update(session_id(session), expected, record, now).await? {
                 UpdateOutcome::Updated => {
                     known.store(revision.as_i64(), Ordering::Relaxed);
                     return Ok(());
@@ -119,8 +125,9 @@ impl Sessions {
 
     async fn create(&mut self) -> Result<(), Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let record = self.template.record(Revision::first(0), number);
-        match self.backend.create(session_id(number), record, now()).await? {
+        let now = now();
+        let record = self.template.record(Revision::first(0), number, now);
+        match self.backend().create(session_id(number), record, now).await? {
             CreateOutcome::Created => Ok(()),
             CreateOutcome::Occupied(_) => Err("an id came twice".into()),
         }
@@ -163,7 +170,7 @@ impl Store for Sessions {
             let end = self.next.fetch_add(EXPIRED, Ordering::Relaxed) + EXPIRED;
             parallel(first..end, move |number| {
                 let (backend, mut record) =
-                    (Arc::clone(&backend), template.record(Revision::first(0), number));
+                    (Arc::clone(&backend), template.record(Revision::first(0), number, now()));
                 async move {
                     record.expires_at = now().saturating_sub(Duration::from_secs(60 + number % 3600));
                     let _ = backend.create(session_id(number), record, now()).await?;
@@ -215,7 +222,7 @@ impl Template {
     }
 
     /// A record that differs from every other `write`. Its bytes are its own, as those of a commit are.
-    fn record(&self, revision: Revision, write: u64) -> Record {
+    fn record(&self, revision: Revision, write: u64, now: Timestamp) -> Record {
         let mut data = self.record.data.to_vec();
         // Without formatting, which would be much of a write to memory.
         let mut rest = write;
@@ -223,7 +230,6 @@ impl Template {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
-        let now = now();
         let expires_at = now.saturating_add(Duration::from_secs(24 * 3600));
         Record::new(revision, now, expires_at, self.record.deadline.max(expires_at))
             .with_meta(Bytes::copy_from_slice(&self.record.meta))
