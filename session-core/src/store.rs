@@ -22,22 +22,27 @@ impl Store {
         Self { backend, timeout }
     }
 
+    /// Not the `Arc`, which is a backend too: its verbs would box those of the one inside once more.
+    fn backend(&self) -> &dyn SessionBackend {
+        &*self.backend
+    }
+
     pub(crate) async fn create(
         &self,
         id: SessionId,
         record: Record,
         now: Timestamp,
     ) -> Result<CreateOutcome> {
-        self.call(Operation::Create, self.backend.create(id, record, now)).await
+        self.call(Operation::Create, self.backend().create(id, record, now)).await
     }
 
     pub(crate) async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        let record = self.call(Operation::Load, self.backend.load(id, now)).await?;
+        let record = self.call(Operation::Load, self.backend().load(id, now)).await?;
         Ok(record.filter(|record| is_alive(record, now)))
     }
 
     pub(crate) async fn load_latest(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        let record = self.call(Operation::Load, self.backend.load_latest(id, now)).await?;
+        let record = self.call(Operation::Load, self.backend().load_latest(id, now)).await?;
         Ok(record.filter(|record| is_alive(record, now)))
     }
 
@@ -48,11 +53,11 @@ impl Store {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.call(Operation::Update, self.backend.update(id, expected, record, now)).await
+        self.call(Operation::Update, self.backend().update(id, expected, record, now)).await
     }
 
     pub(crate) async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
-        self.call(Operation::Touch, self.backend.touch(id, expires_at, now)).await
+        self.call(Operation::Touch, self.backend().touch(id, expires_at, now)).await
     }
 
     pub(crate) async fn delete(
@@ -61,11 +66,11 @@ impl Store {
         expected: Option<Revision>,
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
-        self.call(Operation::Delete, self.backend.delete(id, expected, now)).await
+        self.call(Operation::Delete, self.backend().delete(id, expected, now)).await
     }
 
     pub(crate) async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
-        self.call(Operation::PurgeExpired, self.backend.purge_expired(now, limit)).await
+        self.call(Operation::PurgeExpired, self.backend().purge_expired(now, limit)).await
     }
 
     /// One page of the live sessions of `principal` and of nobody else, or of all.
@@ -76,7 +81,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Listing> {
         const PAGE: usize = 256;
-        let listing = self.backend.list(principal, after, PAGE, now);
+        let listing = self.backend().list(principal, after, PAGE, now);
         let mut listing = self.call(Operation::List, listing).await?;
         listing.sessions.retain(|(_, record)| {
             is_alive(record, now) && (principal.is_none() || record.principal.as_ref() == principal)
