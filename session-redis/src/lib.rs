@@ -80,6 +80,7 @@ mod backend;
 mod config;
 mod connection;
 mod error;
+mod home;
 mod keys;
 mod listing;
 mod record_format;

@@ -65,6 +65,7 @@ mod backend;
 mod config;
 mod connections;
 mod error;
+mod home;
 mod row;
 mod schema;
 mod table;
