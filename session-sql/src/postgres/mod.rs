@@ -33,7 +33,8 @@
 //!
 //! - A verb takes at most [`acquire_timeout`](PostgresConfig::acquire_timeout) to get a connection, and
 //!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second on it:
-//!   by default 2 s and 3 s. A manager's `store_timeout` is 5 s, so that it is the driver that gives up first.
+//!   by default 2 s and 3 s. Either is below the 5 s of a manager's `store_timeout`, so that it is the
+//!   driver that gives up first; a verb that needs nearly all of both may go on after the manager has given up.
 //! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
 //!   that were waiting for a connection. A connection that was in use when the server went away is one
