@@ -40,8 +40,8 @@
 //!
 //! - **Durability** is the server's: with its default snapshots a crash loses the last minutes, deletions
 //!   included; with `appendonly yes` and `appendfsync everysec` the last second.
-//! - Time: a command takes at most [`response_timeout`](RedisConfig::response_timeout), 4 s by default, below the 5 s of
-//!   a manager's `store_timeout`, so that it is the driver that gives up first. A verb of several commands, or one that
+//! - Time: a command takes at most [`response_timeout`](RedisConfig::response_timeout), 4 s by default, below the
+//!   5 s of a manager's `store_timeout`, so that it is the driver that gives up first. A verb of several commands, or one that
 //!   has to connect as well, may go on after the manager has given up.
 //! - One server: neither Sentinel nor Cluster. Reads go where writes go; a server that has become a replica is left
 //!   at the first write, so let failover tools close its connections. A failover may lose what

@@ -52,7 +52,8 @@ impl PostgresBackend {
 
     /// Works on a pool that the application has, for one budget of connections.
     ///
-    /// The pool's own settings hold for its connections, and each lives on the runtime that it was made on. Which fields of `config` have no effect is said there.
+    /// The pool's own settings hold for its connections, and each lives on the runtime that it was made on.
+    /// Which fields of `config` have no effect is said there.
     ///
     /// # Errors
     ///

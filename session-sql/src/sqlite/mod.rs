@@ -39,8 +39,8 @@
 //! - **No waiting on readers**: the file is in WAL mode, so a load or list never waits behind a write.
 //! - **The async runtime does not wait for writes, locks or lists**, and any runtime will do: these run in
 //!   threads that the backend owns. They end when the last clone of the backend is dropped, after what is
-//!   still waited for. A load reads on the calling thread, without waiting for locks, as long as that is quick, which it
-//!   is while the operating system has the file in its memory: about 5 µs, where a thread's answer takes 20 µs
+//!   still waited for. A load reads on the calling thread, without waiting for locks, as long as that is quick, which
+//!   it is while the operating system has the file in its memory: about 5 µs, where a thread's answer takes 20 µs
 //!   and more. The first load that took longer than 250 µs sends the next ones to the threads, until 32 in a
 //!   row were quick there. So a caller's thread waits for the disk at most once in 33 loads, for the few
 //!   pages of one session (0.1 ms in all where it was measured, on a fast disk with nothing cached).
