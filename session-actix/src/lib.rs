@@ -27,7 +27,8 @@
 //! ```
 //!
 //! Make the [`SessionManager`](session_core::SessionManager) and the middleware once, outside the closure, and
-//! clone them into it: actix-web calls it once for each of its workers.
+//! clone them into it: actix-web calls it once for each of its workers. Each worker is a runtime of its own; the
+//! backends of the project serve all of them, and none that is busy keeps the others from the store.
 //!
 //! - Below status 500 everything is committed, also where the status comes from an error that a handler or an
 //!   inner middleware returned. From 500 on, and when the handler panics or the client goes away, nothing is but

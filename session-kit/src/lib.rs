@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `memory:` | `capacity` (sessions; no limit by default) |
 //! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, ...), `table` (`sessions`, or `schema.sessions`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
-//! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 5000), `auto_migrate` (`true`), `create` (`true`) |
+//! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `auto_migrate` (`true`), `create` (`true`) |
 //! | `redis://`, `rediss://` | `prefix` (`session:`), `connect_timeout` (ms; 2000), `response_timeout` (ms; 4000), `expiry_slack` (ms; 600000), `eviction` (`refuse` or `allow`), `ca_file` (PEM; the system's authorities) |
 //!
 //! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,

@@ -12,7 +12,7 @@ use session_core::{
 };
 
 use crate::config::RedisConfig;
-use crate::connection::{Connection, abandoned};
+use crate::connection::Connection;
 use crate::keys::Keys;
 use crate::listing::{Names, Walk};
 use crate::record_format::{decode, encode, revision, timestamp};
@@ -31,7 +31,8 @@ impl RedisBackend {
     /// Connects to the server that `config` describes.
     ///
     /// Finds out at once whether it is one that sessions may be kept on and whether the user may run scripts.
-    /// Needs a tokio runtime with I/O and time; the connection lives on the one that it was made on.
+    /// Needs a tokio runtime with time. The connection lives on it if it has several threads, else on one of the
+    /// driver's own.
     ///
     /// # Errors
     ///
@@ -42,7 +43,7 @@ impl RedisBackend {
     /// - [`Timeout`](ErrorKind::Timeout): it does not answer.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         config.check()?;
-        let connection = Connection::new(config.client()?, config.connect_timeout, config.response_timeout);
+        let connection = Connection::new(config.client()?, config.connect_timeout, config.response_timeout)?;
         connection.open().await?;
         check_eviction(&connection, config.on_eviction).await?;
         let address = format!("{}:{}/{}", config.host, config.port, config.database);
@@ -58,14 +59,6 @@ impl RedisBackend {
         backend.touch(SessionId::from_bytes([0; 16]), Timestamp::MAX, Timestamp::MAX).await?;
         Ok(backend)
     }
-
-    /// Runs a verb of several commands to its end, whether its caller waits for it or not.
-    async fn detached<T: Send + 'static>(
-        &self,
-        verb: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        tokio::spawn(verb).await.unwrap_or_else(|error| Err(abandoned(&error)))
-    }
 }
 
 #[async_trait]
@@ -76,7 +69,7 @@ impl SessionBackend for RedisBackend {
             return self.store.create(id, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.detached(async move { store.create(id, &record, now).await }).await
+        self.store.connection.detached(async move { store.create(id, &record, now).await }).await
     }
 
     /// One round trip.
@@ -97,7 +90,7 @@ impl SessionBackend for RedisBackend {
             return self.store.update(id, expected, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.detached(async move { store.update(id, expected, &record, now).await }).await
+        self.store.connection.detached(async move { store.update(id, expected, &record, now).await }).await
     }
 
     /// One round trip; the payload does not travel.
@@ -113,7 +106,7 @@ impl SessionBackend for RedisBackend {
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
         let store = Arc::clone(&self.store);
-        self.detached(async move { store.delete(id, expected, now).await }).await
+        self.store.connection.detached(async move { store.delete(id, expected, now).await }).await
     }
 
     /// Nothing: the server expires records by itself.

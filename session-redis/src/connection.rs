@@ -14,10 +14,10 @@ use redis::{
 };
 use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::error::{ends_the_connection, from_connecting, from_redis};
+use crate::home::Home;
 use crate::server;
 
 /// A connection that is made anew, once for all who wait, when it is needed and broken. Clones share it.
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
 }
 
 struct Shared {
+    /// Where connections are made and live; replaced when it is over.
+    home: Mutex<Home>,
     client: Client,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -42,11 +44,14 @@ struct Established {
     link: MultiplexedConnection,
     /// Cleared by the connection's own task when it ends, so that nobody sends into the void.
     is_open: Arc<AtomicBool>,
+    home: Home,
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Self {
+    /// On the runtime that [`Home::choose`] chooses.
+    pub(crate) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Result<Self> {
         let shared = Shared {
+            home: Mutex::new(Home::choose()?),
             client,
             connect_timeout,
             response_timeout,
@@ -54,7 +59,7 @@ impl Connection {
             attempt: AsyncMutex::new(None),
             attempts: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Sends a command, once; its reply.
@@ -98,12 +103,18 @@ impl Connection {
         }
         let seen = self.shared.attempts.load(Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
+        let home = self.shared.home()?;
+        let place = home.clone();
         // A task, because a caller that goes away must not take the attempt from the others who wait for it.
-        let attempt = tokio::spawn(async move { shared.attempt(seen).await });
-        match attempt.await {
-            Ok(result) => result.map_err(Failure::into_error),
-            Err(error) => Err(abandoned(&error)),
-        }
+        home.run(async move { shared.attempt(seen, place).await.map_err(Failure::into_error) }).await
+    }
+
+    /// Runs a verb of several commands to its end, whether its caller waits for it or not.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        verb: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.shared.home()?.run(verb).await
     }
 
     /// Gives the connection up if `error` says that it is of no further use.
@@ -120,12 +131,23 @@ impl Connection {
 impl Shared {
     fn open(&self) -> Option<Established> {
         let current = lock(&self.current);
-        current.as_ref().filter(|current| current.is_open.load(Ordering::SeqCst)).cloned()
+        let is_open =
+            |current: &&Established| current.is_open.load(Ordering::SeqCst) && !current.home.is_over();
+        current.as_ref().filter(is_open).cloned()
+    }
+
+    /// Where to connect. A runtime that has ended is followed by one that nobody else can end.
+    fn home(&self) -> Result<Home> {
+        let mut home = lock(&self.home);
+        if home.is_over() {
+            *home = Home::make()?;
+        }
+        Ok(home.clone())
     }
 
     /// The open connection, or a new one. Who waited for an attempt shares its failure: else those who wait
     /// would time out one after the other.
-    async fn attempt(&self, seen: u64) -> Result<Established, Failure> {
+    async fn attempt(&self, seen: u64, home: Home) -> Result<Established, Failure> {
         let mut failed = self.attempt.lock().await;
         if let Some(established) = self.open() {
             return Ok(established);
@@ -135,7 +157,7 @@ impl Shared {
         {
             return Err(failure.clone());
         }
-        let result = match timeout(self.connect_timeout, self.connect()).await {
+        let result = match timeout(self.connect_timeout, self.connect(home)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Refused(ErrorKind::Unavailable, "no connection in time".into())),
         };
@@ -147,7 +169,7 @@ impl Shared {
         result
     }
 
-    async fn connect(&self) -> Result<Established, Failure> {
+    async fn connect(&self, home: Home) -> Result<Established, Failure> {
         let is_open = Arc::new(AtomicBool::new(true));
         let flag = Arc::clone(&is_open);
         let on_push = move |push: PushInfo| -> Result<(), ()> {
@@ -163,17 +185,8 @@ impl Shared {
             .set_push_sender(on_push);
         let mut link = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         server::inspect(&mut link).await?;
-        Ok(Established { link, is_open })
+        Ok(Established { link, is_open, home })
     }
-}
-
-/// Why a task of the driver has no result.
-pub(crate) fn abandoned(error: &JoinError) -> Error {
-    if error.is_panic() {
-        // What it panicked with may hold anything.
-        return Error::describe(ErrorKind::Internal, "a task panicked; is the runtime without time or I/O?");
-    }
-    Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")
 }
 
 /// Commands that wait for the connection's task to write them; further ones wait until there is room.

@@ -24,6 +24,12 @@
 //!   did not know. After a lost reply the verb fails as [`Unavailable`](session_core::ErrorKind::Unavailable)
 //!   or [`Timeout`](session_core::ErrorKind::Timeout), and the next one finds a new connection.
 //! - **Sharing**: any number of backends, processes and machines.
+//! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. The connection lives on the
+//!   runtime that `connect` was called on if that has several threads, else on one of the driver's own, in one
+//!   thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and fails its own callers
+//!   only. When that with several threads ends, commands under way fail as
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next verb connects on a runtime of the driver's
+//!   own.
 //! - **Time**: whether a session has expired is decided by the caller's `now`. The server's own expiry only removes
 //!   what has been dead for [`expiry_slack`](RedisConfig::expiry_slack); it is relative, so the server's clock
 //!   need not be right.
@@ -34,6 +40,9 @@
 //!
 //! - **Durability** is the server's: with its default snapshots a crash loses the last minutes, deletions
 //!   included; with `appendonly yes` and `appendfsync everysec` the last second.
+//! - Time: a command takes at most [`response_timeout`](RedisConfig::response_timeout), 4 s by default, below the
+//!   5 s of a manager's `store_timeout`, so that it is the driver that gives up first. A verb of several commands, or one that
+//!   has to connect as well, may go on after the manager has given up.
 //! - One server: neither Sentinel nor Cluster. Reads go where writes go; a server that has become a replica is left
 //!   at the first write, so let failover tools close its connections. A failover may lose what
 //!   was acknowledged, deletions included, because replication is asynchronous.
@@ -80,6 +89,7 @@ mod backend;
 mod config;
 mod connection;
 mod error;
+mod home;
 mod keys;
 mod listing;
 mod record_format;

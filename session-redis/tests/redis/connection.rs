@@ -236,18 +236,3 @@ async fn silence_is_a_timeout_and_the_next_verb_has_a_new_connection() {
     relay.is_deaf.store(false, Ordering::SeqCst);
     assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("{}")));
 }
-
-#[test]
-fn a_backend_outlives_the_runtime_of_its_connection() {
-    let Some(server) = Server::start(&[]) else { return };
-    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let first = runtime();
-    let backend = first.block_on(RedisBackend::connect(config(server.port()))).unwrap();
-    first.block_on(create(&backend, 1, record("{}")));
-    drop(first);
-    runtime().block_on(async {
-        // At most one verb finds out that the connection has gone with its runtime.
-        let _ = backend.load(id(1), now()).await;
-        assert!(backend.load(id(1), now()).await.unwrap().is_some());
-    });
-}

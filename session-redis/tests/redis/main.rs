@@ -11,6 +11,7 @@ mod index;
 mod keys;
 mod memory;
 mod rights;
+mod runtimes;
 mod scripts;
 mod server;
 #[cfg(feature = "tls")]

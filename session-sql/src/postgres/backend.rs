@@ -12,8 +12,9 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::timeout;
 
 use super::config::{PostgresConfig, address};
-use super::connections::{Connections, Work, in_task};
+use super::connections::{Connections, Work};
 use super::error::{Failure, from_connecting};
+use super::home::Home;
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
@@ -43,14 +44,16 @@ impl PostgresBackend {
     /// - [`Timeout`](ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
     pub async fn connect(config: PostgresConfig) -> Result<Self> {
         let table = QualifiedName::parse(&config.table)?;
-        let options = prepare(&config, &table).await?;
+        let home = Home::choose()?;
+        let options = prepare(&home, &config, &table).await?;
         let verbs = Arc::new(Verbs::new(&table, config.statement_cache));
-        Ok(Self { connections: Connections::open(&config, options), verbs })
+        Ok(Self { connections: Connections::open(&config, options, home), verbs })
     }
 
     /// Works on a pool that the application has, for one budget of connections.
     ///
-    /// The pool's own settings hold for its connections; which fields of `config` have no effect is said there.
+    /// The pool's own settings hold for its connections, and each lives on the runtime that it was made on.
+    /// Which fields of `config` have no effect is said there.
     ///
     /// # Errors
     ///
@@ -59,7 +62,7 @@ impl PostgresBackend {
         config.check()?;
         let table = QualifiedName::parse(&config.table)?;
         let verbs = Arc::new(Verbs::new(&table, config.statement_cache));
-        let connections = Connections::share(&config, pool);
+        let connections = Connections::share(&config, pool, Home::choose()?);
         connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move {
@@ -81,7 +84,7 @@ impl PostgresBackend {
     /// As [`connect`](Self::connect).
     pub async fn migrate(config: PostgresConfig) -> Result<()> {
         let table = QualifiedName::parse(&config.table)?;
-        prepare(&config.with_auto_migrate(true), &table).await.map(drop)
+        prepare(&Home::choose()?, &config.with_auto_migrate(true), &table).await.map(drop)
     }
 
     async fn run<T: Send + 'static>(
@@ -169,12 +172,12 @@ impl SessionBackend for PostgresBackend {
 }
 
 /// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
-async fn prepare(config: &PostgresConfig, table: &QualifiedName) -> Result<PgConnectOptions> {
+async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<PgConnectOptions> {
     config.check()?;
     let options = config.connect_options();
     let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
     let table = table.clone();
-    in_task(async move {
+    home.run(async move {
         let place = address(&options);
         let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,

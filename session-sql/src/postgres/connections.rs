@@ -3,20 +3,20 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::PostgresConfig;
 use super::error::{Failure, from_connecting};
+use super::home::Home;
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -24,16 +24,49 @@ pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 
 /// A pool, and a limit to how much may wait for it. Clones share both.
 #[derive(Clone)]
 pub(super) struct Connections {
-    pool: PgPool,
+    site: Arc<Mutex<Site>>,
     places: Arc<Semaphore>,
     at_work: Arc<AtomicUsize>,
     acquire_timeout: Duration,
     work_timeout: Duration,
 }
 
+/// Where connections are made and live.
+#[derive(Clone)]
+struct Site {
+    home: Home,
+    pool: PgPool,
+    /// How to make the next pool; `None` for one of the application.
+    plan: Option<Arc<(PgPoolOptions, PgConnectOptions)>>,
+}
+
+impl Site {
+    fn new(home: Home, pool: PgPoolOptions, connection: PgConnectOptions) -> Self {
+        let plan = Arc::new((pool, connection));
+        Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan) }
+    }
+
+    /// This one, or its successor if its runtime has ended, which nobody else can end.
+    fn lasting(&mut self) -> Result<&Self> {
+        if self.home.is_over() {
+            self.home = Home::make()?;
+            if let Some(plan) = &self.plan {
+                self.pool = lazy_pool(&self.home, plan);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Whose tasks that look after the pool run at `home`, too.
+fn lazy_pool(home: &Home, plan: &(PgPoolOptions, PgConnectOptions)) -> PgPool {
+    let _at_home = home.enter();
+    plan.0.clone().connect_lazy_with(plan.1.clone())
+}
+
 impl Connections {
     /// A pool of the driver's own; connections are made when they are needed.
-    pub(super) fn open(config: &PostgresConfig, options: PgConnectOptions) -> Self {
+    pub(super) fn open(config: &PostgresConfig, options: PgConnectOptions, home: Home) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections.get())
             .acquire_timeout(config.acquire_timeout)
@@ -47,15 +80,18 @@ impl Connections {
                     }
                     Ok(true)
                 })
-            })
-            .connect_lazy_with(options);
-        Self::share(config, pool)
+            });
+        Self::on(config, Site::new(home, pool, options))
     }
 
     /// A pool of the application.
-    pub(super) fn share(config: &PostgresConfig, pool: PgPool) -> Self {
+    pub(super) fn share(config: &PostgresConfig, pool: PgPool, home: Home) -> Self {
+        Self::on(config, Site { home, pool, plan: None })
+    }
+
+    fn on(config: &PostgresConfig, site: Site) -> Self {
         Self {
-            pool,
+            site: Arc::new(Mutex::new(site)),
             places: Arc::new(Semaphore::new(config.queue_capacity.get().min(Semaphore::MAX_PERMITS))),
             at_work: Arc::default(),
             acquire_timeout: config.acquire_timeout,
@@ -79,9 +115,10 @@ impl Connections {
     ) -> Result<T> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
         let connections = self.clone();
-        in_task(async move {
+        let Site { home, pool, .. } = self.site().lasting()?.clone();
+        home.run(async move {
             let _place = place;
-            let mut connection = connections.acquire().await?;
+            let mut connection = connections.acquire(&pool).await?;
             let _at_work = AtWork::new(&connections.at_work);
             let result = timeout(limit, work(&mut connection)).await;
             let Ok(result) = result else {
@@ -98,8 +135,13 @@ impl Connections {
         .await
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
-        match timeout(self.acquire_timeout, self.pool.acquire()).await {
+    fn site(&self) -> MutexGuard<'_, Site> {
+        // A site is replaced as a whole.
+        self.site.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>> {
+        match timeout(self.acquire_timeout, pool.acquire()).await {
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
                 // Where verbs have connections the server lets them in: there are too few. It may also be that all
                 // of the pool's places are taken by attempts to connect.
@@ -116,7 +158,8 @@ impl Connections {
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pool, places, at_work, acquire_timeout, work_timeout } = self;
+        let Self { site: _, places, at_work, acquire_timeout, work_timeout } = self;
+        let pool = self.site().pool.clone();
         f.debug_struct("Connections")
             .field("connections", &pool.size())
             .field("idle", &pool.num_idle())
@@ -149,42 +192,8 @@ fn discard(connection: PoolConnection<Postgres>) {
     drop(connection.detach());
 }
 
-/// Runs `work` to its end on the runtime at hand, whether or not anybody waits.
-pub(super) async fn in_task<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    let runtime = Handle::try_current().map_err(|error| {
-        Error::new(ErrorKind::Config, error).with_detail("Postgres needs Tokio's runtime")
-    })?;
-    match runtime.spawn(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(Error::describe(ErrorKind::Internal, "a verb panicked")),
-        Err(_cancelled) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
-    }
-}
-
 /// How long a connection may have been idle to be used without a test.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How much longer than the server the driver waits, so that the server's own answer comes first.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_runtime_is_an_error() {
-        let waker = std::task::Waker::noop();
-        let mut future = Box::pin(in_task(async { Ok(()) }));
-        let polled = future.as_mut().poll(&mut std::task::Context::from_waker(waker));
-        let std::task::Poll::Ready(Err(error)) = polled else { panic!("{polled:?}") };
-        assert_eq!(error.kind(), ErrorKind::Config);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_an_error() {
-        let result: Result<()> = in_task(async { panic!("on purpose") }).await;
-        assert_eq!(result.unwrap_err().kind(), ErrorKind::Internal);
-    }
-}

@@ -18,7 +18,13 @@
 //! - **Atomicity**: each change is one statement and commits by itself; what a verb reads after an attempt is
 //!   read by a later statement, never from an older snapshot. No verb holds a transaction open.
 //! - **A dropped verb** happens once, unless it had not been polled, and leaves its connection clean: all I/O
-//!   runs in tasks that the driver spawns on the runtime at hand, which must be Tokio's.
+//!   runs in tasks of the driver's.
+//! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. What touches a
+//!   connection runs on the runtime that `connect` was called on if that has several threads, else on one of the
+//!   driver's own, in one thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and
+//!   fails its own callers only. When that with several threads ends, verbs under way fail as
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next ones have new connections on a runtime of
+//!   the driver's own.
 //! - **No second attempt**: the driver never repeats a statement whose outcome it does not know.
 //! - **Time**: whether a session has expired is decided by the caller's `now`, never by the server's clock
 //!   or time zone.
@@ -26,7 +32,9 @@
 //! # Limits
 //!
 //! - A verb takes at most [`acquire_timeout`](PostgresConfig::acquire_timeout) to get a connection, and
-//!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second on it.
+//!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second on it:
+//!   by default 2 s and 3 s. Either is below the 5 s of a manager's `store_timeout`, so that it is the
+//!   driver that gives up first; a verb that needs nearly all of both may go on after the manager has given up.
 //! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
 //!   that were waiting for a connection. A connection that was in use when the server went away is one
@@ -65,6 +73,7 @@ mod backend;
 mod config;
 mod connections;
 mod error;
+mod home;
 mod row;
 mod schema;
 mod table;

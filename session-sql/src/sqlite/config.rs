@@ -32,9 +32,10 @@ pub struct SqliteConfig {
     /// [`Durability::PowerLoss`] (`synchronous = FULL`) costs one flush to the disk for each write.
     pub durability: Durability,
 
-    /// How long a verb waits for its turn: in the queue, and for locks of other connections. Default 5 s;
+    /// How long a verb waits for its turn: in the queue, and for locks of other connections. Default 4 s;
     /// at least 1 ms, at most an hour. A long one keeps callers waiting on a database that another
-    /// process holds; a short one fails under bursts.
+    /// process holds; a short one fails under bursts. Keep it clearly below the manager's `store_timeout`,
+    /// 5 s by default: then it is the driver that gives up, and knows that nothing was written.
     pub busy_timeout: Duration,
 
     /// How many verbs may wait for the writer, and as many for the readers, before further ones are
@@ -107,7 +108,7 @@ impl SqliteConfig {
             location,
             table: "sessions".to_owned(),
             durability: Durability::default(),
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(4),
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
             readers: available_parallelism()
                 .map_or(FEWEST_READERS, |cores| cores.clamp(FEWEST_READERS, MOST_READERS)),
@@ -192,7 +193,7 @@ mod tests {
         let config = SqliteConfig::new("x.db");
         assert_eq!(config.table, "sessions");
         assert_eq!(config.durability, Durability::ProcessCrash);
-        assert_eq!(config.busy_timeout, Duration::from_secs(5));
+        assert_eq!(config.busy_timeout, Duration::from_secs(4));
         assert_eq!(config.queue_capacity.get(), 1024);
         assert!((2..=4).contains(&config.readers.get()));
         assert_eq!(config.reads, SqliteReads::WhereQuick);

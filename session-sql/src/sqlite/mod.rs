@@ -27,8 +27,8 @@
 //!   writes, but never damages the file. With [`PowerLoss`](session_core::Durability::PowerLoss) it
 //!   survives a power cut too, as far as the disk keeps what it has flushed.
 //! - **Atomicity**: each verb happens as a whole or not at all, also between processes, under a write lock
-//!   that is held from before its first look. A verb whose future is dropped still happens once, unless it
-//!   had not been polled or its time is up before its turn comes.
+//!   that is held from before its first look. A verb whose future is dropped before its turn has
+//!   come is not begun; later it still happens, once.
 //! - **Group commit**: what has queued while the last commit was on its way goes into one transaction, with
 //!   no added wait, and is answered after it. A verb that fails fails alone; a commit that fails is an error
 //!   for each verb in it, which may have happened ([`Unavailable`](session_core::ErrorKind::Unavailable),
@@ -38,9 +38,9 @@
 //!   memory belongs to one backend and its clones.
 //! - **No waiting on readers**: the file is in WAL mode, so a load or list never waits behind a write.
 //! - **The async runtime does not wait for writes, locks or lists**, and any runtime will do: these run in
-//!   threads that the backend owns. They end when the last clone of the backend is dropped, after what was
-//!   queued. A load reads on the calling thread, without waiting for locks, as long as that is quick, which it
-//!   is while the operating system has the file in its memory: about 5 µs, where a thread's answer takes 20 µs
+//!   threads that the backend owns. They end when the last clone of the backend is dropped, after what is
+//!   still waited for. A load reads on the calling thread, without waiting for locks, as long as that is quick, which
+//!   it is while the operating system has the file in its memory: about 5 µs, where a thread's answer takes 20 µs
 //!   and more. The first load that took longer than 250 µs sends the next ones to the threads, until 32 in a
 //!   row were quick there. So a caller's thread waits for the disk at most once in 33 loads, for the few
 //!   pages of one session (0.1 ms in all where it was measured, on a fast disk with nothing cached).

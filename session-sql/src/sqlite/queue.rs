@@ -22,6 +22,9 @@ pub(super) trait Pending: Send {
     /// When its caller's patience ends.
     fn deadline(&self) -> Instant;
 
+    /// Whether its caller has gone: it is not begun then.
+    fn is_abandoned(&self) -> bool;
+
     /// Runs it on `connection` and keeps the outcome. Whether it succeeded.
     fn run(&mut self, connection: &Connection) -> bool;
 
@@ -56,8 +59,8 @@ impl Queue {
         (Self { jobs, patience }, receiver)
     }
 
-    /// Queues `work` and waits for its outcome. Once queued it takes its turn whether or not anybody waits,
-    /// unless its time is up by then.
+    /// Queues `work` and waits for its outcome. Once begun it goes on whether or not anybody waits; if nobody
+    /// does when its turn comes, or its time is up by then, it is not begun.
     ///
     /// It may be run again after its transaction was rolled back on somebody else's account.
     pub(super) async fn run<T: Send + 'static>(
@@ -96,6 +99,10 @@ impl<T: Send, W: FnMut(&Connection) -> Result<T, Failure> + Send> Pending for Ca
 
     fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
     }
 
     fn run(&mut self, connection: &Connection) -> bool {

@@ -23,6 +23,9 @@ pub(super) fn start(connections: Vec<Connection>, jobs: &Receiver<Job>) -> Resul
 }
 
 fn serve(connection: &Connection, mut job: Job) {
+    if job.is_abandoned() {
+        return;
+    }
     let deadline = job.deadline();
     if Instant::now() >= deadline {
         return job.fail(time_is_up());

@@ -66,8 +66,11 @@ impl Writer {
     /// with its error, and each of the others gets a transaction of its own.
     fn commit_together(&mut self, batch: Vec<Job>) {
         let mut batch = self.begin(batch);
+        // Looked at when the lock is there: a caller that went while it was waited for has been told that its verb
+        // did not come to its turn.
+        batch.retain(|job| !job.is_abandoned());
         if batch.is_empty() {
-            return;
+            return self.roll_back();
         }
         match batch.iter_mut().position(|job| !job.run(&self.connection)) {
             None => self.commit(batch),
@@ -85,6 +88,7 @@ impl Writer {
         let mut met_lock = None;
         loop {
             let now = Instant::now();
+            batch.retain(|job| !job.is_abandoned());
             let (late, rest) = batch.into_iter().partition(|job| job.deadline() <= now);
             batch = rest;
             fail_all(late, || met_lock.as_ref().map_or_else(time_is_up, |error| Failure::of(error).0));

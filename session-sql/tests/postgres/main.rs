@@ -17,6 +17,7 @@ mod private_server;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
+mod runtimes;
 mod schema;
 mod server;
 mod verbs;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common::{create, database, dump, id, now, raw, record};
-use session_core::{Error, ErrorKind, SessionBackend};
+use session_core::{Error, ErrorKind, SessionBackend, SessionManager};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
 async fn refused(config: SqliteConfig) -> Error {
@@ -141,6 +141,22 @@ async fn a_held_lock_times_out_and_loads_go_on() {
     drop(lock);
     assert_eq!(dump(&path), before, "what timed out has not happened and will not");
     crate::common::create(&backend, 2, record("new")).await;
+}
+
+#[tokio::test]
+async fn the_driver_gives_up_before_the_manager_does() {
+    let (_directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    // With the defaults of both.
+    let manager = SessionManager::builder(backend).build().unwrap();
+    let lock = hold_the_write_lock(&path);
+    let session = manager.open(None).await.unwrap();
+    session.insert("n", 1).unwrap();
+    let error = session.commit().await.unwrap_err();
+    // What the manager says of its own has no cause.
+    assert!(std::error::Error::source(&error).is_some(), "{error:?}");
+    drop(lock);
+    assert!(dump(&path).is_empty());
 }
 
 #[tokio::test(flavor = "current_thread")]

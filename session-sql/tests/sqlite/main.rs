@@ -14,5 +14,6 @@ mod golden_sessions;
 mod processes;
 #[path = "../shared/records.rs"]
 mod records;
+mod runtimes;
 mod schema;
 mod verbs;

@@ -230,19 +230,45 @@ async fn a_lock_that_goes_in_time_is_waited_for() {
 }
 
 #[tokio::test]
-async fn dropped_work_that_was_queued_still_runs() {
+async fn work_is_begun_only_if_somebody_waits_for_it() {
     let site = Site::patient();
     let (open, held) = site.hold().await;
-    let (done, finished) = mpsc::channel();
-    drop(queued(&site.queue, SMALL, report(done, ())).await);
+    drop(queued(&site.queue, SMALL, insert(1)).await);
+    let waited_for = queued(&site.queue, SMALL, insert(2)).await;
     open.send(()).unwrap();
     held.await.unwrap().unwrap();
-    drop(site.queue);
-    // Waits for the thread, which also ends: the sender is gone afterwards.
-    spawn_blocking(move || {
-        finished.recv().unwrap();
-        finished.recv().unwrap_err();
+    waited_for.await.unwrap();
+    assert_eq!(site.numbers(), [2]);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_while_the_lock_is_waited_for_is_noticed() {
+    let site = Site::patient();
+    let other = site.other();
+    for number in 1..20 {
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        drop(queued(&site.queue, SMALL, insert(number)).await);
+        other.execute_batch("COMMIT").unwrap();
+        // Its turn comes behind the one that was dropped.
+        site.queue.run(SMALL, |_| Ok(())).await.unwrap();
+    }
+    assert!(site.numbers().is_empty());
+}
+
+#[tokio::test]
+async fn work_that_was_begun_happens_though_nobody_waits() {
+    let site = Site::patient();
+    let (started, running) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let work = queued(&site.queue, SMALL, move |connection| {
+        started.send(()).unwrap();
+        gate.recv().unwrap();
+        insert(1)(connection)
     })
-    .await
-    .unwrap();
+    .await;
+    spawn_blocking(move || running.recv().unwrap()).await.unwrap();
+    drop(work);
+    open.send(()).unwrap();
+    site.queue.run(SMALL, |_| Ok(())).await.unwrap();
+    assert_eq!(site.numbers(), [1]);
 }
