@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use session_kit::SessionManager;
 use session_kit::axum::SessionLayer;
 
-use crate::failure::{draw_failed_commit, not_a_page, not_found};
+use crate::failure::{self, not_a_page, not_found};
 use crate::handlers;
 
 /// The application. On loopback the cookie works over plain http.
@@ -27,7 +27,7 @@ pub(crate) fn router(sessions: SessionManager, loopback: bool) -> Router {
         .route("/sessions/{id}/sign-out", post(handlers::sign_out_one))
         .route("/api/views", get(handlers::read_views).post(handlers::count_view))
         .layer(layer)
-        .layer(map_response(draw_failed_commit))
+        .layer(from_fn(failure::draw))
         .route("/healthz", get(handlers::health).with_state(sessions))
         .method_not_allowed_fallback(not_a_page)
         .fallback(not_found)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use session_kit::{Error, ErrorKind, Key, Session, SessionId, SessionManager};
 
 use crate::accounts::{self, Account};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, Opened};
 use crate::pages;
 
 const VIEWS: Key<u64> = Key::new("views");
@@ -19,11 +19,9 @@ const BROWSER: Key<String> = Key::new("browser");
 const USER_ID: Key<u64> = Key::new("account.current_user_id");
 
 type Answer = Result<Response, Failure>;
-type Opened = Result<Session, Error>;
 
 /// Counts a view for whoever may write, and shows the page to everybody.
-pub(crate) async fn home(session: Opened) -> Answer {
-    let session = session?;
+pub(crate) async fn home(Opened(session): Opened) -> Answer {
     let mut messages = Vec::new();
     if !session.is_superseded() {
         session.update(VIEWS, |views| views.unwrap_or(0) + 1)?;
@@ -53,8 +51,11 @@ pub(crate) struct Credentials {
     password: String,
 }
 
-pub(crate) async fn sign_in(session: Opened, headers: HeaderMap, Form(form): Form<Credentials>) -> Answer {
-    let session = session?;
+pub(crate) async fn sign_in(
+    Opened(session): Opened,
+    headers: HeaderMap,
+    Form(form): Form<Credentials>,
+) -> Answer {
     let Some(account) = accounts::check(&form.username, form.password).await else {
         let page = pages::sign_in_refused(&form.username);
         return Ok((StatusCode::UNAUTHORIZED, Html(page.into_string())).into_response());
@@ -80,8 +81,7 @@ fn enter(session: &Session, account: &Account, browser: &str) -> Result<(), Erro
     session.flash(format!("Welcome, {}.", account.name))
 }
 
-pub(crate) async fn sign_out(session: Opened) -> Answer {
-    let session = session?;
+pub(crate) async fn sign_out(Opened(session): Opened) -> Answer {
     if session.principal().is_some() || session.is_superseded() {
         leave(&session)?;
     }
@@ -93,8 +93,7 @@ fn leave(session: &Session) -> Result<(), Error> {
     session.flash("You are signed out.")
 }
 
-pub(crate) async fn sessions(session: Opened) -> Answer {
-    let session = session?;
+pub(crate) async fn sessions(Opened(session): Opened) -> Answer {
     let Some(principal) = session.principal() else { return Ok(Redirect::to("/").into_response()) };
     let mut rows = Vec::new();
     for info in session.siblings().await? {
@@ -111,8 +110,7 @@ pub(crate) async fn sessions(session: Opened) -> Answer {
     Ok(Html(page.draw().into_string()).into_response())
 }
 
-pub(crate) async fn sign_out_one(session: Opened, id: Result<Path<String>, PathRejection>) -> Answer {
-    let session = session?;
+pub(crate) async fn sign_out_one(Opened(session): Opened, id: Result<Path<String>, PathRejection>) -> Answer {
     let id: Option<SessionId> = id.ok().and_then(|Path(text)| text.parse().ok());
     let id = id.ok_or(Failure::NotFound)?;
     if session.id() == Some(id) && session.principal().is_some() {
@@ -126,8 +124,7 @@ pub(crate) async fn sign_out_one(session: Opened, id: Result<Path<String>, PathR
     Ok(Redirect::to("/sessions").into_response())
 }
 
-pub(crate) async fn sign_out_others(session: Opened) -> Answer {
-    let session = session?;
+pub(crate) async fn sign_out_others(Opened(session): Opened) -> Answer {
     if session.principal().is_none() && !session.is_superseded() {
         return Ok(Redirect::to("/").into_response());
     }

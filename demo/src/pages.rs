@@ -101,16 +101,37 @@ pub(crate) fn sign_in_refused(username: &str) -> Markup {
     layout("Sign in", &[], sign_in_form(username, Some("That name and password do not belong together.")))
 }
 
-/// A page with one message and a way home, which is also a way to try again.
-pub(crate) fn message(title: &str, text: &str, way_home: &str) -> Markup {
+/// A page with one message and a way on.
+pub(crate) fn message(title: &str, text: &str, way_on: WayOn) -> Markup {
     layout(
         title,
         &[],
         html! {
             p { (text) }
-            nav aria-label="Way on" { a href="/" { (way_home) } }
+            nav aria-label="Way on" {
+                @match way_on {
+                    WayOn::Link { to, text } => a href=(to) { (text) },
+                    WayOn::SignOut => {
+                        (button("/sign-out", "Sign out", "Sign out"))
+                        a href="/" { "Home" }
+                    }
+                }
+            }
         },
     )
+}
+
+pub(crate) enum WayOn {
+    Link {
+        to: &'static str,
+        text: &'static str,
+    },
+    /// The form again, which holds nothing.
+    SignOut,
+}
+
+impl WayOn {
+    pub(crate) const HOME: Self = Self::Link { to: "/", text: "Home" };
 }
 
 fn layout(title: &str, messages: &[String], content: Markup) -> Markup {

@@ -1,5 +1,5 @@
-//! How the pages look and read: no sideways scrolling, everything labelled, nothing in the console, and a picture
-//! of each page to judge with one's own eyes.
+//! How the pages look and read: no sideways scrolling, also with long words and large type, everything labelled,
+//! nothing in the console, and a picture of each page to judge with one's own eyes.
 
 use serde::Deserialize;
 
@@ -35,13 +35,45 @@ const LOOK: &str = "
     is(new Set(labels).size === labels.length, `labels that repeat: ${labels}`);
     const ids = [...document.querySelectorAll('[id]')].map(element => element.id);
     is(new Set(ids).size === ids.length, `ids that repeat: ${ids}`);
+    for (const control of document.querySelectorAll('a, button')) {
+        const written = document.createTreeWalker(control, NodeFilter.SHOW_TEXT).nextNode();
+        for (const word of written.data.matchAll(/\\S+/g)) {
+            const range = new Range();
+            range.setStart(written, word.index);
+            range.setEnd(written, word.index + word[0].length);
+            is(range.getClientRects().length === 1, `a word in pieces: ${control.outerHTML}`);
+        }
+    }
     const { scrollWidth, clientWidth } = document.documentElement;
     return { shown: innerWidth, available: clientWidth, needed: scrollWidth, problems };
+";
+
+/// Type of twice the size (WCAG 1.4.4), and back.
+const ENLARGE: &str = "document.documentElement.style.fontSize = arguments[0]";
+
+/// In every text a word that cannot be broken at a hyphen or a space, as a name may be, and back.
+const LENGTHEN: &str = "
+    for (const text of document.querySelectorAll('h1, p, label, strong, dt, dd'))
+        text.append('w'.repeat(200));
+";
+const SHORTEN: &str = "
+    for (const text of document.querySelectorAll('h1, p, label, strong, dt, dd'))
+        text.lastChild.remove();
 ";
 
 /// Checks the page that is shown, and keeps a picture of it.
 pub(crate) async fn inspect(browser: &Profile, name: &str) {
     browser.photograph(name).await;
+    look(browser, name).await;
+    browser.run(ENLARGE, &["200%".into()]).await;
+    look(browser, &format!("{name}, enlarged")).await;
+    browser.run(ENLARGE, &["".into()]).await;
+    browser.run(LENGTHEN, &[]).await;
+    look(browser, &format!("{name}, with long words")).await;
+    browser.run(SHORTEN, &[]).await;
+}
+
+async fn look(browser: &Profile, name: &str) {
     let look: Look = serde_json::from_value(browser.run(LOOK, &[]).await).unwrap();
     assert_eq!(look.problems, [""; 0], "{name}");
     assert_eq!(look.shown, browser.screen.width, "{name}: the page asks for another width");
@@ -76,7 +108,7 @@ async fn walk(browser: &Profile) {
     browser.expect_complaint("/nowhere - Failed to load resource: the server responded with a status of 404");
     browser.visit("/").await;
     inspect(browser, "home").await;
-    browser.fill_credentials(&"long-name-without-a-space".repeat(8), "wrong").await;
+    browser.fill_credentials(&"longname".repeat(25), "wrong").await;
     browser.click("Sign in").await;
     inspect(browser, "refused").await;
     browser.visit("/sign-in").await;

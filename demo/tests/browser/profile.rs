@@ -126,6 +126,12 @@ impl Profile {
         self.text_of(".sessions li").await
     }
 
+    /// The status of the answer that the page came with.
+    pub(crate) async fn status(&self) -> u64 {
+        let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
+        self.run(script, &[]).await.as_u64().unwrap()
+    }
+
     pub(crate) async fn path(&self) -> String {
         self.driver.current_url().await.unwrap().path().to_owned()
     }

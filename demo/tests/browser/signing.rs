@@ -4,6 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thirtyfour::SameSite;
 
+use reqwest::header::{COOKIE, SET_COOKIE};
+
+use crate::profile::password_of;
 use crate::server::Server;
 use crate::stage::step;
 
@@ -34,8 +37,36 @@ async fn cookie_attributes() {
             assert!((30 * DAY - 300..=30 * DAY).contains(&left), "{left} seconds");
             assert_eq!(browser.run("return document.cookie", &[]).await, "");
         }
+        has_every_attribute_by_name(&server).await;
     })
     .await;
+}
+
+/// What a browser does not tell: it reports its own defaults for what the server has left out.
+async fn has_every_attribute_by_name(server: &Server) {
+    let browserless = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = browserless.build().unwrap();
+    let address = format!("http://{}", server.address());
+    let mut cookie = String::new();
+    for request in [
+        client.get(format!("{address}/")),
+        client
+            .post(format!("{address}/sign-in"))
+            .form(&[("username", "alice"), ("password", password_of("alice"))]),
+        client.post(format!("{address}/sessions/sign-out-others")),
+        client.post(format!("{address}/sign-out")),
+    ] {
+        let answer = request.header(COOKIE, &cookie).send().await.unwrap();
+        let header = answer.headers()[SET_COOKIE].to_str().unwrap();
+        let [token, "Path=/", max_age, "HttpOnly", "SameSite=Lax"] =
+            header.split("; ").collect::<Vec<_>>()[..]
+        else {
+            panic!("{}: {header}", answer.url())
+        };
+        let max_age = max_age.strip_prefix("Max-Age=").unwrap().parse::<i64>().unwrap();
+        assert!((30 * DAY - 300..=30 * DAY).contains(&max_age), "{header}");
+        cookie = token.to_owned();
+    }
 }
 
 #[tokio::test]

@@ -41,19 +41,36 @@ async fn store_stopped() {
         }
         store.stop();
         for (browser, (_, token)) in browsers.iter().zip(&before) {
-            for link in ["Your sessions", "Try again"] {
-                browser.click(link).await;
+            let shows = async |path: &str, title: &str, promise: &str| {
                 let page = browser.text().await;
-                assert!(page.contains("Back in a moment") && page.contains("try again"), "{page}");
-                assert_eq!(browser.token().await, *token);
+                assert!(page.contains(title) && page.contains(promise), "{page}");
+                assert_eq!((browser.path().await.as_str(), browser.status().await), (path, 503), "{title}");
+                assert_eq!(browser.token().await, *token, "{title}");
+            };
+            for _ in ["from the home page", "by the form that the answer offers again"] {
+                browser.click("Sign out").await;
+                shows("/sign-out", "You are not signed out yet", "Please try again").await;
             }
+            inspect(browser, "sign-out-failed").await;
+            browser.click("Home").await;
+            shows("/", "Back in a moment", "Whoever was signed in still is").await;
+            browser.visit("/sessions").await;
+            shows("/sessions", "Back in a moment", "Whoever was signed in still is").await;
+            browser.click("Try again").await;
+            shows("/sessions", "Back in a moment", "Whoever was signed in still is").await;
             inspect(browser, "store-stopped").await;
         }
         store.run(&[]).await;
         for (browser, (views, token)) in browsers.iter().zip(before) {
             browser.click("Try again").await;
+            assert_eq!((browser.sessions().await.len(), browser.status().await), (browsers.len(), 200));
+            browser.click("Home").await;
             assert_eq!((browser.user().await.as_deref(), browser.views().await), (Some("alice"), views + 1));
             assert_eq!(browser.token().await, token);
+        }
+        for browser in &browsers {
+            browser.click("Sign out").await;
+            assert_eq!(browser.user().await, None);
         }
     })
     .await;

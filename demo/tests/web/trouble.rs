@@ -27,19 +27,26 @@ async fn a_stopped_server_is_a_friendly_page_and_signs_nobody_out() {
     let token = browser.token();
 
     store.stop();
-    for answer in [
-        browser.get("/").await,
-        browser.get("/sessions").await,
-        browser.post("/sign-out").await,
-        browser.post("/sessions/sign-out-others").await,
-        browser.try_password("alice", "wonderland").await,
-        Browser::new(&server).get("/").await,
+    let try_again = |path| ["Back in a moment", "whoever was signed in still is", path];
+    let (home, sessions) = ("<a href=\"/\">Try again</a>", "<a href=\"/sessions\">Try again</a>");
+    for (answer, parts) in [
+        (browser.get("/").await, try_again(home)),
+        (browser.get("/sessions").await, try_again(sessions)),
+        (
+            browser.post("/sign-out").await,
+            ["You are not signed out yet", "does not answer", "action=\"/sign-out\""],
+        ),
+        (browser.post("/sessions/sign-out-others").await, try_again(sessions)),
+        (browser.try_password("alice", "wonderland").await, try_again(home)),
+        (Browser::new(&server).get("/").await, try_again(home)),
     ] {
         assert_eq!((answer.status, answer.set_cookie()), (503, None), "{}", answer.body);
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
-        for part in ["Back in a moment", "Please try again", ">Try again</a>"] {
-            assert!(answer.body.contains(part), "{part}: {}", answer.body);
+        assert!(answer.header("content-type").unwrap().starts_with("text/html"));
+        let body = answer.body.replace("Whoever", "whoever");
+        for part in parts.into_iter().chain(["Please try again in a few seconds"]) {
+            assert!(body.contains(part), "{part}: {body}");
         }
     }
     assert_eq!(browser.post("/api/views").await.status, 503);
@@ -59,14 +66,15 @@ async fn a_missing_table_is_a_page_and_takes_no_cookie_away() {
     let browser = Browser::of(&server, "alice").await;
     let token = browser.token();
     server.database().execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
-    for answer in [
-        browser.get("/").await,
-        browser.get("/sessions").await,
-        browser.post("/sign-out").await,
-        Browser::new(&server).get("/").await,
+    for (answer, title) in [
+        (browser.get("/").await, "Something went wrong"),
+        (browser.get("/sessions").await, "Something went wrong"),
+        (browser.post("/sign-out").await, "You are not signed out yet"),
+        (Browser::new(&server).get("/").await, "Something went wrong"),
     ] {
         assert_eq!((answer.status, answer.set_cookie()), (500, None));
-        assert!(answer.body.contains("Something went wrong"), "{}", answer.body);
+        assert!(answer.body.contains(title), "{}", answer.body);
+        assert!(!answer.body.contains("still is"), "{}", answer.body);
     }
     server.database().execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
     assert_eq!(browser.token(), token);
@@ -81,10 +89,39 @@ async fn a_failed_commit_is_a_page_and_one_line_of_the_log() {
     server.database().execute_batch(refuse).unwrap();
     let answer = browser.post("/sign-out").await;
     assert_eq!((answer.status, answer.set_cookie()), (500, None), "{}", answer.body);
-    assert!(answer.body.contains("Something went wrong"), "{}", answer.body);
+    assert!(answer.body.contains("You may not be signed out yet"), "{}", answer.body);
     let log = server.log();
     let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
     assert_eq!(complaints.count(), 1, "{log}");
+}
+
+/// Another process holds the write lock for longer than the driver waits: what waits may still be done.
+#[tokio::test]
+async fn a_locked_database_leaves_posts_in_doubt_and_visits_signed_in() {
+    let server = Server::on("sqlite:demo-sessions.db?busy_timeout=100", &[]).await;
+    let browser = Browser::of(&server, "alice").await;
+    browser.home().await;
+    let token = browser.token();
+    let other = server.database();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let visit = browser.get("/").await;
+    assert!(visit.body.contains("Whoever was signed in still is"), "{}", visit.body);
+    let ending = browser.post("/sessions/sign-out-others").await;
+    let sign_in = browser.try_password("alice", "wonderland").await;
+    let sign_out = browser.post("/sign-out").await;
+    for (answer, title) in [
+        (&ending, "Sessions may be left"),
+        (&sign_in, "You may not be signed in yet"),
+        (&sign_out, "You may not be signed out yet"),
+    ] {
+        assert_eq!((answer.status, answer.set_cookie()), (503, None), "{}", answer.body);
+        assert!(answer.body.contains(title) && !answer.body.contains("still is"), "{}", answer.body);
+    }
+    assert_eq!(browser.token(), token);
+    other.execute_batch("ROLLBACK").unwrap();
+    // Once more, as the page offers it, and whatever came of the first one.
+    assert_eq!(browser.post("/sign-out").await.status, 303);
+    assert_eq!(browser.home().await.user, None);
 }
 
 #[tokio::test]
@@ -164,14 +201,14 @@ async fn a_full_disk_is_a_page_and_loses_nothing() {
     let token = browser.token();
 
     limit_files(&server, "0").await;
-    for answer in [
-        browser.get("/").await,
-        browser.post("/sign-out").await,
-        browser.try_password("alice", "wonderland").await,
-        Browser::new(&server).get("/").await,
+    for (answer, title) in [
+        (browser.get("/").await, "Back in a moment"),
+        (browser.post("/sign-out").await, "You may not be signed out yet"),
+        (browser.try_password("alice", "wonderland").await, "You may not be signed in yet"),
+        (Browser::new(&server).get("/").await, "Back in a moment"),
     ] {
         assert_eq!((answer.status, answer.set_cookie()), (503, None), "{}", answer.body);
-        assert!(answer.body.contains("Back in a moment"), "{}", answer.body);
+        assert!(answer.body.contains(title), "{}", answer.body);
     }
     assert_eq!(browser.post("/api/views").await.status, 503);
     assert_eq!(browser.views().await, 1, "reading goes on");

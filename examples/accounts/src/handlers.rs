@@ -50,7 +50,11 @@ pub(crate) async fn sign_in(
 fn enter(session: &Session, account: &Account) -> Result<()> {
     session.sign_in(&account.id)?;
     session.insert(PASSWORD_EPOCH, account.password_epoch)?;
-    session.insert(FORM_TOKEN, format!("{:032x}", rand::random::<u128>()))
+    // Still there when the same user signs in once more: forms in other tabs hold it.
+    if !session.contains(FORM_TOKEN)? {
+        session.insert(FORM_TOKEN, format!("{:032x}", rand::random::<u128>()))?;
+    }
+    Ok(())
 }
 
 /// "Remember me": a month without a visit, three in all.
@@ -80,7 +84,8 @@ pub(crate) async fn account(user: User) -> Result<String> {
 pub(crate) async fn devices(user: User) -> Result<String> {
     let mut lines = String::new();
     for info in user.session.siblings().await? {
-        let device = info.get(DEVICE)?.unwrap_or_default();
+        // One that is damaged hides neither the others nor itself: it can be ended like any.
+        let device = info.get(DEVICE).ok().flatten().unwrap_or_else(|| "unknown".to_owned());
         let mark = if info.is_current() { " (this one)" } else { "" };
         lines.push_str(&format!("{} {device}{mark}\n", info.id()));
     }

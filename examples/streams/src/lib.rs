@@ -13,7 +13,7 @@ use axum::response::{Html, Response};
 use axum::routing::{any, get};
 use futures_util::stream::{self, Stream};
 use session_kit::axum::SessionLayer;
-use session_kit::{Error, Key, Result, Session};
+use session_kit::{Committed, Error, Key, Result, Session};
 
 const VIEWS: Key<u64> = Key::new("views");
 const NOTES: Key<Vec<String>> = Key::new("notes");
@@ -56,7 +56,7 @@ async fn events(
     Ok(Sse::new(views).keep_alive(KeepAlive::default()))
 }
 
-/// The views as they are stored now; `None` once the session has ended.
+/// The views as they are stored now; `None` once the stream must end.
 async fn views(session: &Session) -> Result<Option<u64>> {
     session.reload().await?;
     if has_ended(session) {
@@ -64,8 +64,12 @@ async fn views(session: &Session) -> Result<Option<u64>> {
     }
     let views = session.get(VIEWS)?.unwrap_or(0);
     // Without changes this writes nothing but a due touch: an open stream counts as activity.
-    let _ = session.commit().await?;
-    Ok(Some(views))
+    Ok(commit(session).await?.then_some(views))
+}
+
+/// Commits; `false` if that made a token, of which the client cannot hear any more.
+async fn commit(session: &Session) -> Result<bool> {
+    Ok(matches!(session.commit().await?, Committed::Unchanged))
 }
 
 /// Revoked or expired, or its token was replaced by a sign-in elsewhere.
@@ -85,9 +89,10 @@ async fn take_notes(mut socket: WebSocket, session: Session) {
         let Message::Text(note) = message else { continue };
         let answer = match keep(&session, note.as_str()).await {
             Ok(Some(number)) => Message::Text(number.to_string().into()),
-            Ok(None) => {
-                Message::Close(Some(CloseFrame { code: close_code::POLICY, reason: "signed out".into() }))
-            }
+            Ok(None) => Message::Close(Some(CloseFrame {
+                code: close_code::POLICY,
+                reason: "the session is over".into(),
+            })),
             // Nothing is lost but this note, and the other side is told.
             Err(error) => Message::Text(format!("not kept: {}", error.kind()).into()),
         };
@@ -106,8 +111,30 @@ async fn keep(session: &Session, note: &str) -> Result<Option<usize>> {
     }
     session.push(NOTES, note)?;
     // There is no head any more that could carry a cookie: nothing here may sign in or rotate.
-    let _ = session.commit().await?;
+    if !commit(session).await? {
+        return Ok(None);
+    }
     Ok(Some(session.get(NOTES)?.unwrap_or_default().len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_that_the_client_cannot_hear_of_ends_the_stream() -> Result<()> {
+        let sessions = session_kit::connect("memory:").await?;
+        let session = sessions.open(None).await?;
+        session.sign_in("alice")?;
+        assert!(!commit(&session).await?, "created");
+        session.reload().await?;
+        session.update(VIEWS, |views| views.unwrap_or(0) + 1)?;
+        assert!(commit(&session).await?, "no new token");
+        session.reload().await?;
+        session.rotate()?;
+        assert!(!commit(&session).await?, "rotated");
+        Ok(())
+    }
 }
 
 /// The guide's examples, compiled.

@@ -51,6 +51,49 @@ async fn devices_are_listed_and_ended() {
 }
 
 #[tokio::test]
+async fn a_damaged_session_is_listed_among_the_others_and_can_be_ended() {
+    let site = Site::new().await;
+    let (mut here, mut there) = (site.alice().await, site.alice().await);
+    let token = there.cookie.clone().unwrap().split_once('=').unwrap().1.to_owned();
+    let damaged = site.sessions.open(Some(&token)).await.unwrap();
+    damaged.insert("sign_in.device", 5).unwrap();
+    let _ = damaged.commit().await.unwrap();
+    let id = damaged.id().unwrap().to_string();
+
+    let (status, page) = here.get("/devices").await;
+    assert_eq!((status.as_u16(), page.lines().count()), (200, 2), "{page}");
+    assert!(page.lines().any(|line| line == format!("{id} unknown")), "{page}");
+    let form = format!("form_token={}", form_token(&mut here).await);
+    assert_eq!(here.post(&format!("/devices/{id}/sign-out"), &form).await.0, 303);
+    assert_eq!(there.get("/account").await.0, 303);
+}
+
+#[tokio::test]
+async fn a_form_stays_good_when_the_password_is_checked_once_more() {
+    let site = Site::new().await;
+    let mut alice = site.alice().await;
+    let token = form_token(&mut alice).await;
+    for (path, form) in [("/confirm", "password=wonderland"), ("/sign-in", "name=alice&password=wonderland")]
+    {
+        let cookie = alice.cookie.clone();
+        assert_eq!(alice.post(path, form).await.0, 303);
+        assert_ne!(alice.cookie, cookie, "{path}");
+        let form = format!("form_token={token}");
+        assert_eq!(alice.post("/devices/sign-out-others", &form).await.0, 303, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_next_user_of_a_browser_gets_another_form_token() {
+    let site = Site::new().await;
+    site.accounts.add("2", "bob", "builder").await.unwrap();
+    let mut browser = site.alice().await;
+    let token = form_token(&mut browser).await;
+    assert_eq!(browser.post("/sign-in", "name=bob&password=builder").await.0, 303);
+    assert_ne!(form_token(&mut browser).await, token);
+}
+
+#[tokio::test]
 async fn nobody_ends_a_session_of_somebody_else() {
     let site = Site::new().await;
     site.accounts.add("2", "bob", "builder").await.unwrap();
