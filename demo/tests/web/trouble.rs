@@ -188,6 +188,20 @@ fn base64_id(token: &str) -> Vec<u8> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&token[..22]).unwrap()
 }
 
+/// The session is deleted, and then the one for the message cannot be made.
+#[tokio::test]
+async fn half_a_sign_out_is_a_sign_out() {
+    let server = Server::on_sqlite().await;
+    let browser = Browser::of(&server, "alice").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    server.database().execute_batch(refuse).unwrap();
+    let answer = browser.post("/sign-out").await;
+    assert!(answer.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=0")), "{}", answer.body);
+    assert!(answer.status >= 500 && answer.body.contains("You are signed out"), "{}", answer.body);
+    server.database().execute_batch("DROP TRIGGER refuse").unwrap();
+    assert_eq!(browser.home().await, Home::of_nobody(1));
+}
+
 #[tokio::test]
 async fn a_full_disk_is_a_page_and_loses_nothing() {
     let workplace = Workplace::new();

@@ -119,7 +119,8 @@ mod tests {
 
     fn write(writer: &Connection, checkpoints: &mut Checkpoints, commits: usize) {
         for _ in 0..commits {
-            writer.execute("REPLACE INTO t VALUES (1, randomblob(20000))", []).unwrap();
+            let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(20000)); COMMIT";
+            writer.execute_batch(rewrite).unwrap();
             checkpoints.after_commit(writer);
         }
     }
