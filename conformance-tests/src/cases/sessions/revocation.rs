@@ -156,6 +156,7 @@ async fn siblings_are_the_principals_sessions(ctx: Context) -> CaseResult {
         let at = if is_current { ctx.now() } else { born };
         check::equal(info.created_at(), at, "created_at")?;
         check::equal(info.last_seen(), at, "last_seen")?;
+        check::equal(info.authenticated_at(), Some(at), "authenticated_at")?;
         check::equal(info.expires_at(), at.saturating_add(24 * HOUR), "expires_at")?;
         check::equal(info.principal().map(Principal::as_str), Some("alice"), "the principal")?;
         let browser = is_current.then(|| "lynx".to_owned());
