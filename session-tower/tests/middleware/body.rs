@@ -66,12 +66,15 @@ async fn changes_of_a_body_that_does_not_commit_are_lost() {
 }
 
 #[tokio::test]
-async fn a_session_first_opened_in_the_body_can_be_read_and_changed() {
+async fn a_session_first_opened_in_the_body_can_be_read_and_after_a_reload_changed() {
     let site = Site::new();
     let cookie = site.visitor().await;
     let handler = async |request: axum::Extension<session_core::http::RequestSession>| {
         streamed(async move {
             let session = request.open().await?;
+            assert_eq!(session.get("n")?, Some(1));
+            assert_eq!(session.insert("n", 9).unwrap_err().kind(), ErrorKind::AlreadyCommitted);
+            session.reload().await?;
             session.insert("n", 2)?;
             let _ = session.commit().await?;
             Ok(String::new())
