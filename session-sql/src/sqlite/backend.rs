@@ -157,22 +157,25 @@ impl SessionBackend for SqliteBackend {
         self.write(about(id), move |verbs, connection| verbs.delete(connection, id, expected, now)).await
     }
 
-    /// In transactions of at most 500 rows each, so that other writers take their turns in between.
+    /// In transactions of at most 500 rows each, so that other writers take their turns in between. May remove
+    /// fewer than `limit`, even none, and say that there is more: the rows of sessions that have been used since
+    /// they were first to expire count as well, and are not looked at again before they expire.
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
         if limit == 0 {
             return Ok(Purged::default());
         }
-        let mut removed = 0;
-        while removed < limit {
-            let chunk = (limit - removed).min(PURGE_CHUNK);
-            let count =
+        let (mut removed, mut left) = (0, limit);
+        while left > 0 {
+            let chunk = left.min(PURGE_CHUNK);
+            let purged =
                 self.write(MANY, move |verbs, connection| verbs.purge(connection, now, chunk)).await?;
-            removed += count;
-            if count < chunk {
-                return Ok(Purged::new(removed as u64, false));
+            removed += purged.removed;
+            if !purged.more {
+                return Ok(Purged::new(removed, false));
             }
+            left -= chunk;
         }
-        Ok(Purged::new(removed as u64, true))
+        Ok(Purged::new(removed, true))
     }
 
     /// Leaves damaged rows out, with a warning for each. A page ends early at 4 MiB of payload.

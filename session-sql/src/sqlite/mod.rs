@@ -74,6 +74,8 @@
 //! ```sql
 //! SELECT id, principal, expires_at, data ->> '$.views' FROM sessions_json;
 //! ```
+//!
+//! A purge goes by `filed_at`, which is `expires_at` or earlier. To end sessions from outside, set both.
 
 mod backend;
 mod checkpoint;

@@ -98,7 +98,7 @@ impl State {
         }
         let companions: i64 = connection.query_row(
             "SELECT count(*) FROM sqlite_schema WHERE \
-             type = 'index' AND tbl_name = ?1 COLLATE NOCASE AND name IN (?1 || '_expires_at', ?1 || '_principal') \
+             type = 'index' AND tbl_name = ?1 COLLATE NOCASE AND name IN (?1 || '_filed_at', ?1 || '_principal') \
              OR type = 'view' AND name = ?1 || '_json'",
             [table.as_str()],
             |row| row.get(0),
@@ -108,12 +108,13 @@ impl State {
 }
 
 /// Name, type, `NOT NULL` and position in the primary key of each column.
-const COLUMNS: [(&str, &str, bool, i64); 8] = [
+const COLUMNS: [(&str, &str, bool, i64); 9] = [
     ("id", "BLOB", true, 1),
     ("revision", "INTEGER", true, 0),
     ("expires_at", "INTEGER", true, 0),
     ("deadline", "INTEGER", true, 0),
     ("touched_at", "INTEGER", true, 0),
+    ("filed_at", "INTEGER", true, 0),
     ("principal", "TEXT", false, 0),
     ("meta", "BLOB", true, 0),
     ("data", "BLOB", true, 0),
@@ -130,7 +131,7 @@ fn name_taken(table: &TableName) -> Failure {
     Failure(Error::describe(
         ErrorKind::SchemaMissing,
         format!(
-            "`{table}_expires_at`, `{table}_principal` or `{table}_json` is the name of something else: \
+            "`{table}_filed_at`, `{table}_principal` or `{table}_json` is the name of something else: \
              choose another table name"
         ),
     ))
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(kind(check(&connection, &table)), ErrorKind::SchemaMissing);
         migrate(&connection, &table).unwrap();
         check(&connection, &table).unwrap();
-        for lost in ["INDEX sessions_expires_at", "INDEX sessions_principal", "VIEW sessions_json"] {
+        for lost in ["INDEX sessions_filed_at", "INDEX sessions_principal", "VIEW sessions_json"] {
             connection.execute_batch(&format!("DROP {lost}")).unwrap();
             assert_eq!(kind(check(&connection, &table)), ErrorKind::SchemaMissing, "{lost}");
             migrate(&connection, &table).unwrap();
@@ -167,7 +168,7 @@ mod tests {
         for sql in [
             "CREATE TABLE sessions (id INTEGER PRIMARY KEY, data TEXT)",
             "CREATE TABLE sessions (id BLOB NOT NULL, revision INTEGER NOT NULL, expires_at INTEGER NOT NULL, \
-             deadline INTEGER NOT NULL, touched_at INTEGER NOT NULL, principal TEXT, meta BLOB NOT NULL, \
+             deadline INTEGER NOT NULL, touched_at INTEGER NOT NULL, filed_at INTEGER NOT NULL, principal TEXT, meta BLOB NOT NULL, \
              data BLOB NOT NULL)",
             "CREATE VIEW sessions AS SELECT 1 AS id",
             "CREATE TABLE Sessions (id TEXT)",
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn companions_of_others_are_refused() {
         for sql in [
-            "CREATE TABLE sessions_expires_at (a)",
+            "CREATE TABLE sessions_filed_at (a)",
             "CREATE TABLE sessions_json (a)",
             "CREATE TABLE other (a); CREATE INDEX sessions_principal ON other (a)",
         ] {

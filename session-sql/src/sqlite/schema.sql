@@ -4,11 +4,12 @@ CREATE TABLE IF NOT EXISTS "{table}" (
     expires_at INTEGER NOT NULL,
     deadline   INTEGER NOT NULL,
     touched_at INTEGER NOT NULL,
+    filed_at   INTEGER NOT NULL,
     principal  TEXT    COLLATE BINARY,
     meta       BLOB    NOT NULL,
     data       BLOB    NOT NULL
 );
-CREATE INDEX IF NOT EXISTS "{table}_expires_at" ON "{table}" (expires_at);
+CREATE INDEX IF NOT EXISTS "{table}_filed_at" ON "{table}" (filed_at);
 CREATE INDEX IF NOT EXISTS "{table}_principal" ON "{table}" (principal, id) WHERE principal IS NOT NULL;
 CREATE VIEW IF NOT EXISTS "{table}_json" AS
 SELECT

@@ -4,8 +4,8 @@
 use rusqlite::types::{Null, ToSqlOutput};
 use rusqlite::{Connection, params, params_from_iter};
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Record, Revision, SessionId,
-    Timestamp, UpdateOutcome,
+    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Revision,
+    SessionId, Timestamp, UpdateOutcome,
 };
 
 use super::error::{Failure, is_duplicate_key};
@@ -13,15 +13,23 @@ use super::row::{COLUMNS, live_record, session_id};
 use crate::table_name::TableName;
 
 /// The statements of one table, each prepared once per connection.
+///
+/// The indexes cost more than the row: an entry there is on a page of its own. So writes leave them alone where
+/// they can. The principal seldom changes, and `filed_at`, by which a purge finds what is dead, may be earlier
+/// than `expires_at`, never later: what puts the expiry off leaves it, to be moved by the purge that meets it.
+/// SQLite writes to an index whenever its column is assigned, whatever the value, hence two statements each.
 #[derive(Debug)]
 pub(super) struct Verbs {
     create: String,
     replace_expired: String,
     find: String,
     update: String,
+    update_and_file: String,
     touch: String,
+    touch_and_file: String,
     delete: String,
     delete_revision: String,
+    file_again: String,
     purge: String,
     list: String,
     list_of_principal: String,
@@ -32,24 +40,37 @@ const PAGE_BYTES: usize = 4 << 20;
 
 impl Verbs {
     pub(super) fn new(table: &TableName) -> Self {
+        let (touched, latest) = ("min(deadline, max(expires_at, ?2))", Timestamp::MAX.as_millis());
+        let due = format!("SELECT rowid FROM \"{table}\" WHERE filed_at <= ?1 ORDER BY filed_at LIMIT ?2");
         Self {
-            create: format!("INSERT INTO \"{table}\" ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+            create: format!(
+                "INSERT INTO \"{table}\" ({COLUMNS}, filed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?3)"
+            ),
             replace_expired: format!(
                 "UPDATE \"{table}\" SET revision = ?2, expires_at = ?3, deadline = ?4, touched_at = ?5, \
-                 principal = ?6, meta = ?7, data = ?8 WHERE id = ?1 AND expires_at <= ?9"
+                 principal = ?6, meta = ?7, data = ?8, filed_at = ?3 WHERE id = ?1 AND expires_at <= ?9"
             ),
             find: format!("SELECT {COLUMNS} FROM \"{table}\" WHERE id = ?1"),
+            // Fails to match what the other one would have to file anew, too.
             update: format!(
                 "UPDATE \"{table}\" SET revision = ?2, expires_at = ?3, deadline = ?4, touched_at = ?5, \
-                 principal = ?6, meta = ?7, data = ?8 WHERE id = ?1 AND expires_at > ?9 AND revision = ?10"
+                 meta = ?7, data = ?8 \
+                 WHERE id = ?1 AND expires_at > ?9 AND revision = ?10 AND filed_at <= ?3 AND principal IS ?6"
+            ),
+            update_and_file: format!(
+                "UPDATE \"{table}\" SET revision = ?2, expires_at = ?3, deadline = ?4, touched_at = ?5, \
+                 principal = ?6, meta = ?7, data = ?8, filed_at = ?3 \
+                 WHERE id = ?1 AND expires_at > ?9 AND revision = ?10"
             ),
             // The upper end keeps damaged times out, also those that are text: the arithmetic would make
             // plausible ones of them.
             touch: format!(
-                "UPDATE \"{table}\" SET expires_at = min(deadline, max(expires_at, ?2)), \
-                 touched_at = max(touched_at, ?3) \
-                 WHERE id = ?1 AND expires_at > ?3 AND expires_at <= {}",
-                Timestamp::MAX.as_millis()
+                "UPDATE \"{table}\" SET expires_at = {touched}, touched_at = max(touched_at, ?3) \
+                 WHERE id = ?1 AND expires_at > ?3 AND expires_at <= {latest} AND filed_at <= {touched}"
+            ),
+            touch_and_file: format!(
+                "UPDATE \"{table}\" SET expires_at = {touched}, touched_at = max(touched_at, ?3), \
+                 filed_at = {touched} WHERE id = ?1 AND expires_at > ?3 AND expires_at <= {latest}"
             ),
             // Whatever is not dead goes, a row with an expiry that is no time too.
             delete: format!(
@@ -58,10 +79,12 @@ impl Verbs {
             delete_revision: format!(
                 "DELETE FROM \"{table}\" WHERE id = ?1 AND expires_at > ?2 AND revision = ?3"
             ),
-            purge: format!(
-                "DELETE FROM \"{table}\" WHERE rowid IN \
-                 (SELECT rowid FROM \"{table}\" WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"
+            // Of the rows that are due each matches one of the next two, also if its expiry is no time.
+            file_again: format!(
+                "UPDATE \"{table}\" SET filed_at = expires_at \
+                 WHERE rowid IN ({due}) AND (expires_at <= ?1) IS NOT TRUE"
             ),
+            purge: format!("DELETE FROM \"{table}\" WHERE rowid IN ({due}) AND expires_at <= ?1"),
             list: format!("SELECT {COLUMNS} FROM \"{table}\" WHERE id > ?1 ORDER BY id"),
             list_of_principal: format!(
                 "SELECT {COLUMNS} FROM \"{table}\" WHERE id > ?1 AND principal = ?2 ORDER BY id"
@@ -119,12 +142,12 @@ impl Verbs {
         record: &Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome, Failure> {
-        let condition = [now.as_millis().into(), expected.as_i64().into()];
-        let updated = connection
-            .prepare_cached(&self.update)?
-            .execute(params_from_iter(columns(&id, record).iter().chain(&condition)))?;
-        if updated == 1 {
-            return Ok(UpdateOutcome::Updated);
+        let (columns, condition) = (columns(&id, record), [now.as_millis().into(), expected.as_i64().into()]);
+        for sql in [&self.update, &self.update_and_file] {
+            let parameters = params_from_iter(columns.iter().chain(&condition));
+            if connection.prepare_cached(sql)?.execute(parameters)? == 1 {
+                return Ok(UpdateOutcome::Updated);
+            }
         }
         Ok(match self.find(connection, id, now)? {
             Some(current) => UpdateOutcome::Conflict(current),
@@ -139,13 +162,11 @@ impl Verbs {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, Failure> {
-        let touched = connection.prepare_cached(&self.touch)?.execute(params![
-            id.as_bytes(),
-            expires_at.as_millis(),
-            now.as_millis(),
-        ])?;
-        if touched == 1 {
-            return Ok(true);
+        for sql in [&self.touch, &self.touch_and_file] {
+            let parameters = params![id.as_bytes(), expires_at.as_millis(), now.as_millis()];
+            if connection.prepare_cached(sql)?.execute(parameters)? == 1 {
+                return Ok(true);
+            }
         }
         match self.find(connection, id, now)? {
             Some(_) => Err(unmatched()),
@@ -178,15 +199,20 @@ impl Verbs {
         })
     }
 
-    /// How many expired rows it removed, of at most `limit`.
+    /// Removes expired rows, looking at no more than `limit` that may be: `more` of them may be left.
     pub(super) fn purge(
         &self,
         connection: &Connection,
         now: Timestamp,
         limit: usize,
-    ) -> Result<usize, Failure> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(connection.prepare_cached(&self.purge)?.execute(params![now.as_millis(), limit])?)
+    ) -> Result<Purged, Failure> {
+        let execute = |sql: &str, limit: usize| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            connection.prepare_cached(sql)?.execute(params![now.as_millis(), limit])
+        };
+        let live = execute(&self.file_again, limit)?;
+        let removed = execute(&self.purge, limit.saturating_sub(live))?;
+        Ok(Purged::new(removed as u64, live + removed >= limit))
     }
 
     /// A page of live sessions behind `after`, without the damaged ones.
@@ -268,15 +294,19 @@ mod tests {
             &verbs.replace_expired,
             &verbs.find,
             &verbs.update,
+            &verbs.update_and_file,
             &verbs.touch,
+            &verbs.touch_and_file,
             &verbs.delete,
             &verbs.delete_revision,
         ];
         for sql in by_id {
             assert!(plan(&connection, sql).contains("USING INDEX sqlite_autoindex_s_1 (id=?)"), "{sql}");
         }
-        let purge = plan(&connection, &verbs.purge);
-        assert!(purge.contains("USING COVERING INDEX s_expires_at (expires_at<?)"), "{purge}");
+        for sql in [&verbs.file_again, &verbs.purge] {
+            let purge = plan(&connection, sql);
+            assert!(purge.contains("USING COVERING INDEX s_filed_at (filed_at<?)"), "{purge}");
+        }
         let list = plan(&connection, &verbs.list);
         assert_eq!(list, "SEARCH s USING INDEX sqlite_autoindex_s_1 (id>?)");
         let list = plan(&connection, &verbs.list_of_principal);
@@ -284,21 +314,29 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_leaves_the_index_of_principals_alone() {
+    fn what_can_leave_the_indexes_alone_does() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(&schema::schema_sql("s").unwrap()).unwrap();
-        let touch = Verbs::new(&TableName::parse("s").unwrap()).touch;
-        let writes_to = |index: &str| {
+        let verbs = Verbs::new(&TableName::parse("s").unwrap());
+        let writes_to = |sql: &str, index: &str| {
             let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
             let root: i64 = connection.query_row(root, [index], |row| row.get(0)).unwrap();
-            let mut statement = connection.prepare(&format!("EXPLAIN {touch}")).unwrap();
+            let mut statement = connection.prepare(&format!("EXPLAIN {sql}")).unwrap();
             statement
                 .raw_query()
                 .mapped(|row| Ok((row.get::<_, String>("opcode")?, row.get::<_, i64>("p2")?)))
                 .map(Result::unwrap)
                 .any(|(opcode, page)| opcode == "OpenWrite" && page == root)
         };
-        assert!(writes_to("s_expires_at"));
-        assert!(!writes_to("s_principal"));
+        for (sql, files, names) in [
+            (&verbs.update, false, false),
+            (&verbs.update_and_file, true, true),
+            (&verbs.touch, false, false),
+            (&verbs.touch_and_file, true, false),
+            (&verbs.file_again, true, false),
+        ] {
+            assert_eq!(writes_to(sql, "s_filed_at"), files, "{sql}");
+            assert_eq!(writes_to(sql, "s_principal"), names, "{sql}");
+        }
     }
 }

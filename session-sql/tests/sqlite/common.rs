@@ -21,7 +21,7 @@ pub(crate) fn raw(path: &Path) -> rusqlite::Connection {
 pub(crate) fn dump(path: &Path) -> Vec<String> {
     let connection = raw(path);
     let sql = "SELECT hex(concat_ws('|', quote(id), quote(revision), quote(expires_at), quote(deadline), \
-               quote(touched_at), quote(principal), quote(meta), quote(data))) FROM sessions ORDER BY id";
+               quote(touched_at), quote(filed_at), quote(principal), quote(meta), quote(data))) FROM sessions ORDER BY id";
     let mut statement = connection.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()

@@ -245,7 +245,7 @@ async fn lock_freed_after_kill9() {
 fn child_that_holds_the_lock() {
     let connection = raw(&given_path());
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let sql = "INSERT INTO sessions VALUES (?1, 4294967297, 2000000, 2000000, 0, NULL, x'', x'')";
+    let sql = "INSERT INTO sessions VALUES (?1, 4294967297, 2000000, 2000000, 0, 2000000, NULL, x'', x'')";
     connection.execute(sql, [id(2).as_bytes()]).unwrap();
     println!("locked");
     // Until its parent kills it, or ends.

@@ -1,6 +1,8 @@
 //! Rules of the verb table that depend on how the SQL is written.
 
-use crate::common::{NOW, at, create, database, id, now, principal, record};
+use std::path::Path;
+
+use crate::common::{NOW, at, create, database, id, now, principal, raw, record};
 use session_core::{
     CreateOutcome, Cursor, DeleteOutcome, ErrorKind, Purged, Record, Revision, SessionBackend, UpdateOutcome,
 };
@@ -220,4 +222,60 @@ async fn parallel_counters_lose_nothing() {
         task.await.unwrap();
     }
     assert_eq!(one.load(id(1), now()).await.unwrap().unwrap().data, "200");
+}
+
+/// The `filed_at` of the session.
+fn filed_at(path: &Path) -> i64 {
+    raw(path).query_row("SELECT filed_at FROM sessions", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_purge_finds_what_was_put_off_when_it_has_expired() {
+    for write in ["update", "touch"] {
+        let (_directory, path) = database();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        create(&backend, 1, record("old")).await;
+        let later = at(NOW + 5_000);
+        if write == "touch" {
+            assert!(backend.touch(id(1), later, now()).await.unwrap());
+        } else {
+            let mut new = record("new");
+            (new.revision, new.expires_at) = (new.revision.next(1), later);
+            let updated = backend.update(id(1), record("old").revision, new, now()).await.unwrap();
+            assert_eq!(updated, UpdateOutcome::Updated);
+        }
+        assert_eq!(filed_at(&path), NOW + 1_000, "{write}: the index is left alone");
+        let purge = async |instant| backend.purge_expired(at(instant), 1).await.unwrap();
+        assert_eq!(purge(NOW + 1_000).await, Purged::new(0, true), "{write}");
+        assert_eq!(filed_at(&path), NOW + 5_000, "{write}");
+        assert_eq!(purge(NOW + 4_999).await, Purged::new(0, false), "{write}");
+        assert_eq!(purge(NOW + 5_000).await.removed, 1, "{write}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_finds_what_was_brought_forward_when_it_has_expired() {
+    for damage in ["filed_at = filed_at", "filed_at = 9e12", "filed_at = 'late'", "filed_at = x''"] {
+        let (_directory, path) = database();
+        let backend = SqliteBackend::open(&path).await.unwrap();
+        create(&backend, 1, record("old")).await;
+        raw(&path).execute(&format!("UPDATE sessions SET {damage}"), []).unwrap();
+        let mut new = record("new");
+        (new.revision, new.expires_at, new.deadline) = (new.revision.next(1), at(NOW + 300), at(NOW + 400));
+        let updated = backend.update(id(1), record("old").revision, new, now()).await.unwrap();
+        assert_eq!(updated, UpdateOutcome::Updated, "{damage}");
+        assert_eq!(filed_at(&path), NOW + 300, "{damage}");
+        assert_eq!(backend.purge_expired(at(NOW + 300), 9).await.unwrap().removed, 1, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_touch_files_what_its_deadline_brings_forward() {
+    let (_directory, path) = database();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    create(&backend, 1, record("x")).await;
+    raw(&path).execute("UPDATE sessions SET deadline = ?1", [NOW + 200]).unwrap();
+    assert!(backend.touch(id(1), at(NOW + 2_000), now()).await.unwrap());
+    assert_eq!(filed_at(&path), NOW + 200);
+    assert_eq!(backend.purge_expired(at(NOW + 200), 9).await.unwrap().removed, 1);
 }
