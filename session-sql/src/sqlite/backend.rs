@@ -1,24 +1,26 @@
 //! The backend: sends each verb to the thread that may run it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+    CreateOutcome, Cursor, DeleteOutcome, Durability, Error, ErrorKind, Listing, Principal, Purged, Record,
+    Result, Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
 
-use super::config::SqliteConfig;
+use super::config::{SqliteConfig, SqliteExecution, SqliteLocation};
 use super::error::Failure;
-use super::inline::Inline;
+use super::inline_reads::InlineReads;
+use super::inline_writes::InlineWrites;
 use super::open::{Opened, open};
 use super::queue::{Place, Queue};
 use super::readers;
 use super::thread::run_once;
 use super::verbs::Verbs;
-use super::writer::{self, BATCH_BYTES};
+use super::warmth::Warmth;
+use super::writer::{self, BATCH_BYTES, Writer};
 use tokio::task::coop::consume_budget;
 
 use crate::table_name::TableName;
@@ -34,7 +36,8 @@ pub struct SqliteBackend {
 /// In this order they end: the writer's connection is the last to close, which is when SQLite tidies up.
 #[derive(Debug)]
 struct Shared {
-    inline: Option<Inline>,
+    inline_reads: Option<InlineReads>,
+    inline_writes: Option<InlineWrites>,
     readers: Queue,
     writer: Queue,
     verbs: Arc<Verbs>,
@@ -72,6 +75,10 @@ impl SqliteBackend {
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let verbs = Arc::new(Verbs::new(&table));
+        // A commit that survives a power cut waits for the disk each time.
+        let writes_inline = config.execution == SqliteExecution::WhereQuick
+            && config.durability == Durability::ProcessCrash
+            && config.location != SqliteLocation::Memory;
         let Opened { writer, checkpoints, readers, inline } = run_once(move || open(&config, &table)).await?;
         let (writes, jobs) = Queue::new(capacity, patience);
         let (threads, reads) = if readers.is_empty() {
@@ -80,9 +87,13 @@ impl SqliteBackend {
             let (reads, jobs) = Queue::new(capacity, patience);
             (readers::start(readers, &jobs)?, reads)
         };
-        writer::start(writer, checkpoints, jobs, threads)?;
-        let inline = (!inline.is_empty()).then(|| Inline::new(inline));
-        Ok(Self { shared: Arc::new(Shared { inline, readers: reads, writer: writes, verbs }) })
+        let (writer, warmth) =
+            (Arc::new(Mutex::new(Writer::new(writer, checkpoints))), Arc::<Warmth>::default());
+        writer::start(Arc::clone(&writer), Arc::clone(&warmth), jobs, threads)?;
+        let inline_reads = (!inline.is_empty()).then(|| InlineReads::new(inline));
+        let inline_writes = writes_inline.then(|| InlineWrites::new(writer, warmth));
+        let shared = Shared { inline_reads, inline_writes, readers: reads, writer: writes, verbs };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Makes the file, the table, its indexes and its view where they are missing; all there, it changes
@@ -103,8 +114,20 @@ impl SqliteBackend {
         place: Place,
         verb: impl Fn(&Verbs, &Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let verbs = Arc::clone(&self.shared.verbs);
-        self.shared.writer.run(place, move |connection| verb(&verbs, connection)).await
+        let Shared { inline_writes, writer, verbs, .. } = &*self.shared;
+        let verbs = Arc::clone(verbs);
+        let (job, answer) = writer.call(place, move |connection| verb(&verbs, connection));
+        let Some(inline) = inline_writes else {
+            writer.send(job)?;
+            return answer.outcome().await;
+        };
+        let under_way = inline.enter();
+        match under_way.commit(job) {
+            // As for a load.
+            Ok(()) => consume_budget().await,
+            Err(job) => writer.send(job)?,
+        }
+        answer.outcome().await
     }
 }
 
@@ -116,15 +139,15 @@ impl SessionBackend for SqliteBackend {
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        let Shared { inline, readers, verbs, .. } = &*self.shared;
-        if let Some(inline) = inline
+        let Shared { inline_reads, readers, verbs, .. } = &*self.shared;
+        if let Some(inline) = inline_reads
             && let Some(outcome) = inline.read(|connection| verbs.find(connection, id, now))
         {
             // A load that is ready at once must not keep its task from yielding now and then.
             consume_budget().await;
             return outcome;
         }
-        let (verbs, warmth) = (Arc::clone(verbs), inline.as_ref().map(Inline::warmth));
+        let (verbs, warmth) = (Arc::clone(verbs), inline_reads.as_ref().map(InlineReads::warmth));
         readers
             .run(about(id), move |connection| {
                 let find = || verbs.find(connection, id, now);

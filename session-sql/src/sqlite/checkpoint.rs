@@ -1,24 +1,33 @@
-//! Looks after the write-ahead log where SQLite's own checkpoints do not: when readers keep it from being
-//! started anew, and when there is no room for more of it.
+//! Looks after the write-ahead log, in place of SQLite's own checkpoints: those make whoever commits copy all of a
+//! long log to the database. Here a thread copies most of it beside the writes, and the writer the rest.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
+use session_core::Result;
 
+use super::copier::Copier;
 use super::lock_wait::wait_until;
 
-/// SQLite checkpoints when a commit finds this many pages in the log, 62.5 MiB: each page that is changed over
-/// and over goes to the database once for all of it. With its default of 1000 the same load writes a
-/// multiple of that.
-pub(super) const AUTOMATIC_PAGES: u32 = 16_000;
+/// A log of about so many pages, 62.5 MiB as a rule, is copied to the database: each page that is changed over and
+/// over goes there once for all of it. With SQLite's default of 1000 the same load writes a multiple of that.
+const LONG: usize = 16_000;
 
-/// A log that has grown to this was not started anew after a checkpoint, because somebody was always reading it.
-const LIMIT: u64 = 2 * STEP;
+/// How many more pages are written before the next attempt, if somebody read the log and so kept it from being
+/// started anew.
+const STEP: usize = LONG / 4;
+
+/// How many commits in a row try to have the log started anew. Somebody reads at most instants in a busy
+/// application, and at few of them all the time.
+const ATTEMPTS: u32 = 16;
+
+/// A log that has grown to so many bytes was not started anew, because somebody was always reading it.
+const LIMIT: u64 = 2 * MORE;
 
 /// How much more a log may grow until the next attempt, if one fails.
-const STEP: u64 = 64 << 20;
+const MORE: u64 = 64 << 20;
 
 /// How long writes may wait for readers to leave the log.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -33,35 +42,71 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     /// `None` for a database in memory.
-    log: Option<PathBuf>,
+    log: Option<(PathBuf, Copier)>,
+    /// About how many pages have been written since the log was started: SQLite does not tell.
+    written: usize,
+    long: usize,
+    /// How many more commits try to copy the rest, once the thread has copied most.
+    attempts: u32,
     commits: u32,
     limit: u64,
     no_room_since: Option<Instant>,
 }
 
 impl Checkpoints {
-    pub(super) fn of_file(database: &Path) -> Self {
-        let mut log = database.as_os_str().to_owned();
+    /// Those of the database at `database`; `connection` is to it, and not the writer's.
+    pub(super) fn start(database: PathBuf, connection: Connection) -> Result<Self> {
+        let mut log = database.into_os_string();
         log.push("-wal");
-        Self { log: Some(log.into()), commits: 0, limit: LIMIT, no_room_since: None }
+        Ok(Self { log: Some((log.into(), Copier::start(connection)?)), ..Self::none() })
     }
 
     pub(super) fn none() -> Self {
-        Self { log: None, commits: 0, limit: LIMIT, no_room_since: None }
+        Self { log: None, written: 0, long: LONG, attempts: 0, commits: 0, limit: LIMIT, no_room_since: None }
     }
 
-    /// To be called after each commit. Never fails a commit: a log that is too long is still right.
-    pub(super) fn after_commit(&mut self, connection: &Connection) {
+    /// Whether what follows the next commit may take its time.
+    pub(super) fn are_due(&self) -> bool {
+        self.written >= self.long
+    }
+
+    /// To be called after each commit, with about how many pages it wrote. Never fails a commit: a log that is too
+    /// long is still right.
+    pub(super) fn after_commit(&mut self, connection: &Connection, pages: usize) {
+        let Some((log, copier)) = &self.log else { return };
+        self.written += pages;
         self.commits += 1;
-        let Some(log) = self.log.as_ref().filter(|_| self.commits.is_multiple_of(COMMITS)) else { return };
-        let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
-        if length <= self.limit {
-            return;
+        if copier.take_done() {
+            self.attempts = ATTEMPTS;
         }
+        if self.attempts > 0 {
+            self.start_anew(connection);
+        } else if self.are_due() {
+            copier.begin();
+        } else if self.commits.is_multiple_of(COMMITS) {
+            let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
+            if length > self.limit {
+                self.empty(connection, length);
+            }
+        }
+    }
+
+    /// Copies what is left, which is little: the next commit starts the log anew, unless it is being read just then.
+    fn start_anew(&mut self, connection: &Connection) {
+        self.attempts -= 1;
+        match copy(connection) {
+            Some(Copied { log, .. }) if log < self.long / 2 => (self.attempts, self.written) = (0, log),
+            _ if self.attempts == 0 => self.written = self.long.saturating_sub(STEP),
+            _ => {}
+        }
+    }
+
+    /// Waits for readers.
+    fn empty(&mut self, connection: &Connection, length: u64) {
         if empty_log(connection) {
-            self.limit = LIMIT;
+            (self.written, self.limit) = (0, LIMIT);
         } else {
-            self.limit = length + STEP;
+            self.limit = length + MORE;
             tracing::warn!(
                 mebibytes = length >> 20,
                 "a long read keeps the database's write-ahead log from being emptied"
@@ -79,6 +124,25 @@ impl Checkpoints {
     }
 }
 
+/// What a checkpoint has come to, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// The length of the log.
+    pub(super) log: usize,
+    /// How much of it is not in the database yet, because somebody reads what it would replace.
+    pub(super) left: usize,
+}
+
+/// Copies what can be copied without waiting for anybody.
+pub(super) fn copy(connection: &Connection) -> Option<Copied> {
+    let copied = |row: &Row<'_>| {
+        let [log, copied] = [row.get::<_, i64>("log")?, row.get("checkpointed")?];
+        let pages = |count: i64| usize::try_from(count).unwrap_or(0);
+        Ok(Copied { log: pages(log), left: pages(log - copied) })
+    };
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).ok()
+}
+
 /// Copies all of the log to the database, waits until nobody reads from it, and cuts it off. Whether it did.
 fn empty_log(connection: &Connection) -> bool {
     wait_until(Instant::now() + PATIENCE);
@@ -88,6 +152,7 @@ fn empty_log(connection: &Connection) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
@@ -96,19 +161,50 @@ mod tests {
     use super::*;
     use crate::sqlite::lock_wait;
 
-    const SMALL_LIMIT: u64 = 1 << 20;
+    /// A database with its writer, and a table that holds what [`Site::write`] has written last.
+    struct Site {
+        checkpoints: Checkpoints,
+        writer: Connection,
+        path: PathBuf,
+        _directory: TempDir,
+    }
 
-    /// A database whose log may grow to 1 MiB, with its writer.
-    fn site() -> (TempDir, PathBuf, Connection, Checkpoints) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.db");
-        let mut writer = connect(&path);
-        writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
-        writer.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY, data)").unwrap();
-        lock_wait::install(&mut writer).unwrap();
-        let mut checkpoints = Checkpoints::of_file(&path);
-        checkpoints.limit = SMALL_LIMIT;
-        (directory, path, writer, checkpoints)
+    const MIB: u64 = 1 << 20;
+
+    impl Site {
+        /// With a log that is long at `long` pages and has its readers waited for at `limit` bytes.
+        fn new(long: usize, limit: u64) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("a.db");
+            let mut writer = connect(&path);
+            writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+            writer.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY, data)").unwrap();
+            lock_wait::install(&mut writer).unwrap();
+            let checkpoints = Checkpoints::start(path.clone(), connect(&path)).unwrap();
+            let checkpoints = Checkpoints { long, limit, ..checkpoints };
+            Self { checkpoints, writer, path, _directory: directory }
+        }
+
+        fn write(&mut self) {
+            let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(20000)); COMMIT";
+            self.writer.execute_batch(rewrite).unwrap();
+            self.checkpoints.after_commit(&self.writer, 6);
+        }
+
+        /// Writes until `end`, or too often.
+        fn write_until(&mut self, end: impl Fn(&Self) -> bool) {
+            for _ in 0..20_000 {
+                self.write();
+                if end(self) {
+                    return;
+                }
+            }
+            panic!("never: {:?}", self.checkpoints);
+        }
+
+        fn length(&self) -> u64 {
+            fs::metadata(self.path.with_extension("db-wal")).unwrap().len()
+        }
     }
 
     fn connect(path: &Path) -> Connection {
@@ -117,34 +213,37 @@ mod tests {
         connection
     }
 
-    fn write(writer: &Connection, checkpoints: &mut Checkpoints, commits: usize) {
-        for _ in 0..commits {
-            let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(20000)); COMMIT";
-            writer.execute_batch(rewrite).unwrap();
-            checkpoints.after_commit(writer);
-        }
-    }
-
-    fn length(path: &Path) -> u64 {
-        fs::metadata(path.with_extension("db-wal")).unwrap().len()
-    }
-
     fn begin_reading(reader: &Connection) {
         reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
     }
 
     #[test]
-    fn a_log_over_its_limit_is_emptied() {
-        let (_directory, path, writer, mut checkpoints) = site();
-        write(&writer, &mut checkpoints, 64);
-        assert!(length(&path) < SMALL_LIMIT, "{}", length(&path));
-        assert_eq!(checkpoints.limit, LIMIT, "which is the one of every database from then on");
+    fn a_log_is_not_copied_before_it_is_long() {
+        let mut site = Site::new(LONG, LIMIT);
+        (0..200).for_each(|_| site.write());
+        assert!(site.length() > 1_000 * 4096, "SQLite's default would have started it anew");
+        assert!(!site.checkpoints.are_due());
+        assert!(fs::metadata(&site.path).unwrap().len() <= 4096, "nothing was copied");
+    }
+
+    #[test]
+    fn a_long_log_is_copied_and_started_anew_and_not_cut_off() {
+        let mut site = Site::new(300, u64::MAX);
+        for _ in 0..3 {
+            site.write_until(|site| site.checkpoints.are_due());
+            site.write_until(|site| !site.checkpoints.are_due());
+            assert!(site.checkpoints.written < 150 + 6, "{:?}", site.checkpoints);
+            assert!(site.length() >= 300 * 4096, "a log that has to grow again is slow");
+        }
+        let length = site.length();
+        site.write_until(|site| site.checkpoints.are_due());
+        assert_eq!(site.length(), length, "it is written again from its beginning");
     }
 
     #[test]
     fn readers_that_take_turns_do_not_keep_the_log() {
-        let (_directory, path, writer, mut checkpoints) = site();
-        let (first, second) = (connect(&path), connect(&path));
+        let mut site = Site::new(LONG, MIB);
+        let (first, second) = (connect(&site.path), connect(&site.path));
         begin_reading(&first);
         // Somebody reads at all times, so that no commit finds the log to itself.
         let stop = &AtomicBool::new(false);
@@ -157,25 +256,24 @@ mod tests {
                     second.execute_batch("COMMIT").unwrap();
                 }
             });
-            write(&writer, &mut checkpoints, 320);
+            site.write_until(|site| site.length() > MIB);
+            site.write_until(|site| site.checkpoints.limit == LIMIT);
             stop.store(true, Ordering::Relaxed);
         });
-        assert_eq!(checkpoints.limit, LIMIT, "it was emptied");
     }
 
     #[test]
     fn a_reader_that_stays_is_not_waited_for_again_and_again() {
-        let (_directory, path, writer, mut checkpoints) = site();
-        let reader = connect(&path);
+        let mut site = Site::new(200, MIB);
+        let reader = connect(&site.path);
         begin_reading(&reader);
         let started = Instant::now();
-        write(&writer, &mut checkpoints, 320);
-        assert!(checkpoints.limit > STEP, "given up until the log has grown much more");
+        site.write_until(|site| site.checkpoints.limit > MORE);
         assert!(started.elapsed() >= PATIENCE);
-        assert!(length(&path) > 320 * 20_000);
+        assert!(site.checkpoints.limit > site.length(), "given up until the log has grown much more");
         reader.execute_batch("COMMIT").unwrap();
-        checkpoints.limit = SMALL_LIMIT;
-        write(&writer, &mut checkpoints, 16);
-        assert!(length(&path) < SMALL_LIMIT, "emptied once the reader has left");
+        site.checkpoints.limit = MIB;
+        site.write_until(|site| site.length() < MIB);
+        assert_eq!(site.checkpoints.limit, LIMIT, "which is the one of every database from then on");
     }
 }

@@ -48,8 +48,8 @@ pub struct SqliteConfig {
     /// connection reads and writes.
     pub readers: NonZeroUsize,
 
-    /// Where loads read. Default [`SqliteReads::WhereQuick`].
-    pub reads: SqliteReads,
+    /// Where loads and writes run. Default [`SqliteExecution::WhereQuick`].
+    pub execution: SqliteExecution,
 
     /// Whether to create the database file if there is none. Default `true`. Directories are never made.
     /// `false` makes a misspelt path an error instead of an empty store.
@@ -71,15 +71,17 @@ pub enum SqliteLocation {
     Memory,
 }
 
-/// Where a load reads the database file.
+/// Where loads and writes run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SqliteReads {
-    /// On the calling thread as long as reads are quick, which they are while the operating system has the
+pub enum SqliteExecution {
+    /// On the calling thread as long as that is quick, which it is while the operating system has the
     /// file in its memory. A load that took longer than 250 µs sends the next ones to the backend's
     /// threads, until 32 in a row were quick there; so do locks, and as many loads at once as there are
-    /// connections. The default: several times as fast as a thread's answer. Costs the runtime's thread a few
-    /// microseconds per load, and a wait for the disk at most once in 33 loads.
+    /// connections. The same holds for a write of up to 16 KiB while no other is under way, at
+    /// [`ProcessCrash`](Durability::ProcessCrash): its commit goes to the operating system, not to the disk. The
+    /// default: several times as fast as a thread's answer. Costs the calling thread some microseconds each,
+    /// and a wait for the disk at most once in 33 loads or writes.
     #[default]
     WhereQuick,
     /// On the backend's threads, always: the calling thread never waits for the disk. For files on
@@ -112,7 +114,7 @@ impl SqliteConfig {
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
             readers: available_parallelism()
                 .map_or(FEWEST_READERS, |cores| cores.clamp(FEWEST_READERS, MOST_READERS)),
-            reads: SqliteReads::default(),
+            execution: SqliteExecution::default(),
             create_if_missing: true,
             auto_migrate: true,
         }
@@ -153,10 +155,10 @@ impl SqliteConfig {
         self
     }
 
-    /// Replaces [`reads`](Self::reads).
+    /// Replaces [`execution`](Self::execution).
     #[must_use]
-    pub fn with_reads(mut self, reads: SqliteReads) -> Self {
-        self.reads = reads;
+    pub fn with_execution(mut self, execution: SqliteExecution) -> Self {
+        self.execution = execution;
         self
     }
 
@@ -196,7 +198,7 @@ mod tests {
         assert_eq!(config.busy_timeout, Duration::from_secs(4));
         assert_eq!(config.queue_capacity.get(), 1024);
         assert!((2..=4).contains(&config.readers.get()));
-        assert_eq!(config.reads, SqliteReads::WhereQuick);
+        assert_eq!(config.execution, SqliteExecution::WhereQuick);
         assert!(config.create_if_missing && config.auto_migrate);
     }
 }

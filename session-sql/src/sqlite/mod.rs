@@ -37,14 +37,15 @@
 //!   system cannot share the memory that WAL needs), and several tables may live in it. A table in
 //!   memory belongs to one backend and its clones.
 //! - **No waiting on readers**: the file is in WAL mode, so a load or list never waits behind a write.
-//! - **The async runtime does not wait for writes, locks or lists**, and any runtime will do: these run in
+//! - **The async runtime does not wait for locks, flushes or lists**, and any runtime will do: what waits runs in
 //!   threads that the backend owns. They end when the last clone of the backend is dropped, after what is
 //!   still waited for. A load reads on the calling thread, without waiting for locks, as long as that is quick, which
 //!   it is while the operating system has the file in its memory: about 5 µs, where a thread's answer takes 20 µs
 //!   and more. The first load that took longer than 250 µs sends the next ones to the threads, until 32 in a
 //!   row were quick there. So a caller's thread waits for the disk at most once in 33 loads, for the few
-//!   pages of one session (0.1 ms in all where it was measured, on a fast disk with nothing cached).
-//!   [`SqliteReads::OnThreads`] rules that out, too.
+//!   pages of one session (0.1 ms in all where it was measured, on a fast disk with nothing cached). At
+//!   `ProcessCrash` the same goes for a write while no other is under way: it ends in the operating system's memory,
+//!   after about 15 µs. [`SqliteExecution::OnThreads`] rules both out.
 //! - **Time**: whether a session has expired is decided by the caller's `now`, never by SQLite's.
 //!
 //! # Limits
@@ -56,8 +57,8 @@
 //! - A record over SQLite's limit (1 GB) is [`TooLarge`](session_core::ErrorKind::TooLarge).
 //! - New files can be read by their owner only (mode 0600; SQLite gives its `-wal` and `-shm` files the
 //!   same). An existing file keeps its mode. The `-wal` file grows to about 64 MiB under load, to twice that
-//!   if somebody reads at all times, and further only while one read goes on; the write that has it copied to
-//!   the database, and those behind it, take some 50 to 100 ms. All three files belong together when they
+//!   if somebody reads at all times, and further only while one read goes on. A thread copies it to the database
+//!   beside the writes, of which the last ones wait for the rest. All three files belong together when they
 //!   are copied. Closing makes them one again.
 //! - A full disk is [`Unavailable`](session_core::ErrorKind::Unavailable); what was stored stays, loads go on,
 //!   and writes do once there is room. A file that can only be read is refused when connecting.
@@ -80,8 +81,10 @@
 mod backend;
 mod checkpoint;
 mod config;
+mod copier;
 mod error;
-mod inline;
+mod inline_reads;
+mod inline_writes;
 mod lock_wait;
 mod open;
 mod queue;
@@ -90,8 +93,9 @@ mod row;
 mod schema;
 mod thread;
 mod verbs;
+mod warmth;
 mod writer;
 
 pub use backend::SqliteBackend;
-pub use config::{SqliteConfig, SqliteLocation, SqliteReads};
+pub use config::{SqliteConfig, SqliteExecution, SqliteLocation};
 pub use schema::schema_sql;

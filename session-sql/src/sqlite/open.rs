@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use session_core::{Durability, Error, ErrorKind, Result};
 
-use super::checkpoint::{AUTOMATIC_PAGES, Checkpoints};
-use super::config::{SqliteConfig, SqliteLocation, SqliteReads};
+use super::checkpoint::Checkpoints;
+use super::config::{SqliteConfig, SqliteExecution, SqliteLocation};
 use super::error::{Failure, is_busy};
 use super::{lock_wait, schema};
 use crate::table_name::TableName;
@@ -78,14 +78,15 @@ fn open_file(config: &SqliteConfig, table: &TableName, path: &Path) -> Result<Op
     lock_wait::install(&mut writer)?;
     let mut readers = connect_readers(config, &path)?;
     readers.iter_mut().try_for_each(lock_wait::install)?;
-    let inline = match config.reads {
-        SqliteReads::WhereQuick => connect_readers(config, &path)?,
-        SqliteReads::OnThreads => Vec::new(),
+    let inline = match config.execution {
+        SqliteExecution::WhereQuick => connect_readers(config, &path)?,
+        SqliteExecution::OnThreads => Vec::new(),
     };
     for connection in &inline {
         connection.busy_timeout(Duration::ZERO)?;
     }
-    Ok(Opened { writer, checkpoints: Checkpoints::of_file(&path), readers, inline })
+    let checkpoints = Checkpoints::start(path.clone(), connect(config, &path)?)?;
+    Ok(Opened { writer, checkpoints, readers, inline })
 }
 
 fn connect_readers(config: &SqliteConfig, path: &Path) -> Result<Vec<Connection>, Failure> {
@@ -150,8 +151,8 @@ fn connect(config: &SqliteConfig, path: &Path) -> Result<Connection, Failure> {
         }
     };
     connection.execute_batch(durability)?;
-    // Answers with a row, which `execute_batch` may refuse.
-    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {AUTOMATIC_PAGES}"), [], |_| Ok(()))?;
+    // What `Checkpoints` does. Answers with a row, which `execute_batch` may refuse.
+    connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
     Ok(connection)
 }
 

@@ -68,14 +68,36 @@ impl Queue {
         place: Place,
         work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
+        let (job, answer) = self.call(place, work);
+        self.send(job)?;
+        answer.outcome().await
+    }
+
+    /// `work` as a verb whose time runs, and where its outcome will be.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> (Job, Answer<T>) {
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + self.patience;
-        let job = Box::new(Call { place, deadline, work, outcome: None, reply });
+        (Box::new(Call { place, deadline, work, outcome: None, reply }), Answer(answer))
+    }
+
+    pub(super) fn send(&self, job: Job) -> Result<()> {
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => Error::from(ErrorKind::Overloaded),
             TrySendError::Disconnected(_) => ended(),
-        })?;
-        answer.await.map_err(|_| ended())?
+        })
+    }
+}
+
+/// Where the outcome of a verb comes. Dropped, it says that nobody waits any more.
+pub(super) struct Answer<T>(oneshot::Receiver<Result<T>>);
+
+impl<T> Answer<T> {
+    pub(super) async fn outcome(self) -> Result<T> {
+        self.0.await.map_err(|_| ended())?
     }
 }
 

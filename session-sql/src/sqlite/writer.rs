@@ -1,6 +1,7 @@
 //! The thread that writes: whatever has queued while it was busy goes into its next transaction, so that
 //! verbs share the cost of a commit and none waits for another to come.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::error::{Failure, failed_commit, is_busy};
 use super::lock_wait::wait_until;
 use super::queue::{Job, time_is_up};
 use super::thread::spawn;
+use super::warmth::Warmth;
 
 /// How many verbs share a commit at most. More of them would gain nothing, and each waits for all.
 const BATCH_JOBS: usize = 256;
@@ -20,20 +22,26 @@ const BATCH_JOBS: usize = 256;
 /// About how many bytes a transaction writes at most: what a batch is full with before it has that many verbs.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 
+/// Of a database, as a rule.
+const PAGE_BYTES: usize = 4096;
+
 const RETRY_PAUSE: Duration = Duration::from_micros(200);
 
-/// Starts the thread. It closes its connection once the `readers` have closed theirs: SQLite tidies up when
+/// Starts the thread. It lets the writer go once the `readers` have closed their connections: SQLite tidies up when
 /// the last connection closes, and does not if several close at once.
 pub(super) fn start(
-    connection: Connection,
-    checkpoints: Checkpoints,
+    writer: Arc<Mutex<Writer>>,
+    warmth: Arc<Warmth>,
     jobs: Receiver<Job>,
     readers: Vec<JoinHandle<()>>,
 ) -> Result<JoinHandle<()>> {
     spawn(move || {
-        let mut writer = Writer { connection, checkpoints };
         while let Ok(first) = jobs.recv() {
-            writer.commit_together(batch(first, &jobs));
+            let batch = batch(first, &jobs);
+            let is_alone = batch.len() == 1;
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let commit = || writer.commit_together(batch);
+            if is_alone { warmth.timed(commit) } else { commit() }
         }
         for reader in readers {
             // Work that panics does not end a thread, so there is nothing to hear from it.
@@ -55,12 +63,30 @@ fn batch(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
     batch
 }
 
-struct Writer {
-    connection: Connection,
+/// The one connection that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// Before the connection, which is the last to be closed.
     checkpoints: Checkpoints,
+    connection: Connection,
 }
 
 impl Writer {
+    pub(super) fn new(connection: Connection, checkpoints: Checkpoints) -> Self {
+        Self { checkpoints, connection }
+    }
+
+    /// Commits one verb and answers, as the thread would, unless something has to be waited for: then `job` comes
+    /// back as it was.
+    pub(super) fn commit_at_once(&mut self, job: Job) -> Result<(), Job> {
+        wait_until(Instant::now());
+        if self.checkpoints.are_due() || execute(&self.connection, "BEGIN IMMEDIATE").is_err() {
+            return Err(job);
+        }
+        self.write(vec![job]);
+        Ok(())
+    }
+
     /// Commits all of `batch` in one transaction and answers. If a verb fails nothing is kept of the
     /// transaction, as SQLite does not say for every error what is left of it: the verb is answered
     /// with its error, and each of the others gets a transaction of its own.
@@ -72,6 +98,11 @@ impl Writer {
         if batch.is_empty() {
             return self.roll_back();
         }
+        self.write(batch);
+    }
+
+    /// Runs and commits `batch` in the transaction that is open.
+    fn write(&mut self, mut batch: Vec<Job>) {
         match batch.iter_mut().position(|job| !job.run(&self.connection)) {
             None => self.commit(batch),
             Some(failed) => {
@@ -110,10 +141,12 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: Vec<Job>) {
+        // Each verb changes a page of its own as a rule.
+        let pages = batch.iter().map(|job| 1 + job.place().weight / PAGE_BYTES).sum();
         match execute(&self.connection, "COMMIT") {
             Ok(()) => {
                 batch.into_iter().for_each(|job| job.answer());
-                self.checkpoints.after_commit(&self.connection);
+                self.checkpoints.after_commit(&self.connection, pages);
             }
             Err(error) => {
                 self.roll_back();

@@ -2,7 +2,6 @@
 
 use session_core::{Durability, Revision};
 
-use super::super::config::SqliteReads;
 use super::*;
 
 fn id(number: u8) -> SessionId {
@@ -25,13 +24,13 @@ async fn connections_have_their_settings() {
         let config = SqliteConfig::new(directory.path().join("a.db")).with_durability(durability);
         let backend = SqliteBackend::connect(config).await.unwrap();
         assert_eq!(setting::<i64>(&backend.shared.writer, "synchronous").await, synchronous);
-        assert_eq!(setting::<i64>(&backend.shared.writer, "wal_autocheckpoint").await, 16_000);
+        assert_eq!(setting::<i64>(&backend.shared.writer, "wal_autocheckpoint").await, 0);
         assert_eq!(setting::<i64>(&backend.shared.writer, "query_only").await, 0);
         assert_eq!(setting::<i64>(&backend.shared.readers, "query_only").await, 1);
         for queue in [&backend.shared.writer, &backend.shared.readers] {
             assert_eq!(setting::<String>(queue, "journal_mode").await, "wal");
         }
-        let inline = backend.shared.inline.as_ref().unwrap().free_connection().unwrap();
+        let inline = backend.shared.inline_reads.as_ref().unwrap().free_connection().unwrap();
         for (pragma, value) in [("query_only", 1), ("busy_timeout", 0)] {
             let set: i64 = inline.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
             assert_eq!(set, value, "{pragma}");
@@ -102,37 +101,60 @@ async fn a_record_that_does_not_fit_is_too_large_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn loads_stay_on_threads_if_told_so() {
+async fn everything_stays_on_threads_if_told_so() {
     let directory = tempfile::tempdir().unwrap();
-    let config = SqliteConfig::new(directory.path().join("a.db")).with_reads(SqliteReads::OnThreads);
+    let config = SqliteConfig::new(directory.path().join("a.db")).with_execution(SqliteExecution::OnThreads);
     let backend = SqliteBackend::connect(config).await.unwrap();
-    assert!(backend.shared.inline.is_none());
+    assert!(backend.shared.inline_reads.is_none() && backend.shared.inline_writes.is_none());
     let _ = backend.create(id(1), record(vec![1]), Timestamp::MIN).await.unwrap();
     assert_eq!(backend.load(id(1), Timestamp::MIN).await.unwrap(), Some(record(vec![1])));
 }
 
 #[tokio::test]
-async fn quick_loads_are_answered_at_once_and_see_every_write() {
+async fn what_is_quick_is_answered_at_once_and_sees_every_write() {
     let directory = tempfile::tempdir().unwrap();
     let backend = SqliteBackend::open(directory.path().join("a.db")).await.unwrap();
     let mut current = record(vec![0]);
     let _ = backend.create(id(1), current.clone(), Timestamp::MIN).await.unwrap();
-    let mut at_once = 0;
-    for number in 1..200 {
+    let (mut loads, mut updates) = (0, 0);
+    for number in 1..400 {
         let mut next = record(vec![number as u8]);
         next.revision = current.revision.next(number);
-        let updated = backend.update(id(1), current.revision, next.clone(), Timestamp::MIN).await.unwrap();
-        assert_eq!(updated, UpdateOutcome::Updated);
-        let mut load = Box::pin(backend.load(id(1), Timestamp::MIN));
-        let mut polls = 0;
-        let loaded = std::future::poll_fn(|context| {
-            polls += 1;
-            load.as_mut().poll(context)
-        })
-        .await;
+        let update = backend.update(id(1), current.revision, next.clone(), Timestamp::MIN);
+        let (polls, updated) = counted(update).await;
+        assert_eq!(updated.unwrap(), UpdateOutcome::Updated);
+        updates += usize::from(polls == 1);
+        let (polls, loaded) = counted(backend.load(id(1), Timestamp::MIN)).await;
         assert_eq!(loaded.unwrap().as_ref(), Some(&next));
-        at_once += usize::from(polls == 1);
+        loads += usize::from(polls == 1);
         current = next;
     }
-    assert!(at_once > 0, "none of 200 loads was quick enough");
+    assert!(loads > 0 && updates > 0, "{loads} loads and {updates} updates of 400 were quick enough");
+}
+
+/// What `future` comes to, and after how many polls.
+async fn counted<F: Future>(future: F) -> (usize, F::Output) {
+    let mut future = std::pin::pin!(future);
+    let mut polls = 0;
+    let output = std::future::poll_fn(|context| {
+        polls += 1;
+        future.as_mut().poll(context)
+    })
+    .await;
+    (polls, output)
+}
+
+#[tokio::test]
+async fn only_writes_that_need_no_flush_may_run_on_the_calling_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = || SqliteConfig::new(directory.path().join("a.db"));
+    for (config, may) in [
+        (file(), true),
+        (file().with_durability(Durability::PowerLoss), false),
+        (file().with_execution(SqliteExecution::OnThreads), false),
+        (SqliteConfig::in_memory(), false),
+    ] {
+        let backend = SqliteBackend::connect(config.clone()).await.unwrap();
+        assert_eq!(backend.shared.inline_writes.is_some(), may, "{config:?}");
+    }
 }

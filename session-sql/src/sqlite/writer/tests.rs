@@ -36,7 +36,8 @@ impl Site {
         connection.execute_batch(child).unwrap();
         lock_wait::install(&mut connection).unwrap();
         let (queue, jobs) = Queue::new(capacity, patience);
-        start(connection, Checkpoints::none(), jobs, Vec::new()).unwrap();
+        let writer = Arc::new(Mutex::new(Writer::new(connection, Checkpoints::none())));
+        start(writer, Arc::default(), jobs, Vec::new()).unwrap();
         Self { directory, queue }
     }
 

@@ -3,24 +3,24 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use session_core::{ErrorKind, Result};
 
 use super::error::Failure;
 use super::queue::guarded;
+use super::warmth::Warmth;
 
 /// Connections that callers read with themselves.
 #[derive(Debug)]
-pub(super) struct Inline {
+pub(super) struct InlineReads {
     connections: Vec<Mutex<Connection>>,
     /// Where the search for a free one starts.
     next: AtomicU32,
     warmth: Arc<Warmth>,
 }
 
-impl Inline {
+impl InlineReads {
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         let connections = connections.into_iter().map(Mutex::new).collect();
         Self { connections, next: AtomicU32::new(0), warmth: Arc::default() }
@@ -56,90 +56,32 @@ impl Inline {
     }
 }
 
-/// Whether reads are served from memory, by how long they take: the operating system does not say beforehand.
-///
-/// One slow read is enough to send the next ones to the threads, until [`QUICK_READS`] in a row were quick
-/// there. So a database that is read from the disk again and again makes a caller wait for the disk at most
-/// once in that many reads.
-#[derive(Debug, Default)]
-pub(super) struct Warmth {
-    /// Quick reads in a row, up to what it takes.
-    quick: AtomicU32,
-}
-
-const QUICK_READS: u32 = 32;
-
-/// Ten times and more what a read from memory takes, and less than a few pages from most disks do.
-const SLOW: Duration = Duration::from_micros(250);
-
-impl Warmth {
-    pub(super) fn is_warm(&self) -> bool {
-        self.quick.load(Ordering::Relaxed) >= QUICK_READS
-    }
-
-    /// Runs `read` and counts it.
-    pub(super) fn timed<T>(&self, read: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let outcome = read();
-        self.note(started.elapsed());
-        outcome
-    }
-
-    fn note(&self, elapsed: Duration) {
-        if elapsed > SLOW {
-            self.quick.store(0, Ordering::Relaxed);
-        } else if !self.is_warm() {
-            self.quick.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const QUICK: Duration = Duration::from_micros(5);
-
-    #[test]
-    fn reads_are_taken_for_slow_until_enough_were_quick_in_a_row() {
-        let warmth = Warmth::default();
-        for _ in 1..QUICK_READS {
-            warmth.note(QUICK);
-        }
-        assert!(!warmth.is_warm());
-        warmth.note(SLOW * 2);
-        for _ in 1..QUICK_READS {
-            warmth.note(QUICK);
-        }
-        assert!(!warmth.is_warm());
-        warmth.note(QUICK);
-        assert!(warmth.is_warm());
-    }
-
     #[test]
     fn one_slow_read_sends_the_next_ones_to_the_threads() {
-        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        let inline = InlineReads::new(vec![Connection::open_in_memory().unwrap()]);
         assert!(inline.read(|_| Ok(())).is_none(), "nothing is known yet");
-        for _ in 0..QUICK_READS {
-            inline.warmth().note(QUICK);
-        }
+        inline.warmth.heat();
         assert!(inline.read(|_| Ok(())).is_some());
-        inline.warmth().note(SLOW * 2);
+        inline.warmth.chill();
         assert!(inline.read(|_| Ok(())).is_none());
     }
 
     /// What `read` comes to while reads are taken for quick, however long the last one took.
     fn read_warm<T>(
-        inline: &Inline,
+        inline: &InlineReads,
         read: impl FnOnce(&Connection) -> Result<T, Failure>,
     ) -> Option<Result<T>> {
-        inline.warmth.quick.store(QUICK_READS, Ordering::Relaxed);
+        inline.warmth.heat();
         inline.read(read)
     }
 
     #[test]
     fn what_would_have_to_be_waited_for_goes_to_the_threads() {
-        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        let inline = InlineReads::new(vec![Connection::open_in_memory().unwrap()]);
         let fail = |kind: ErrorKind| move |_: &Connection| Err::<(), _>(Failure(kind.into()));
         assert!(read_warm(&inline, fail(ErrorKind::Timeout)).is_none());
         let failed = read_warm(&inline, fail(ErrorKind::Corrupt));
@@ -152,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_the_connection_in_use() {
-        let inline = Inline::new(vec![Connection::open_in_memory().unwrap()]);
+        let inline = InlineReads::new(vec![Connection::open_in_memory().unwrap()]);
         let failed = read_warm(&inline, |_| -> Result<(), Failure> { panic!("on purpose") });
         assert_eq!(failed.unwrap().unwrap_err().kind(), ErrorKind::Internal);
         read_warm(&inline, |_| Ok(())).unwrap().unwrap();

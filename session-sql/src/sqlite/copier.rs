@@ -1,0 +1,136 @@
+//! The thread that copies a long write-ahead log to the database while writes go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded};
+use rusqlite::Connection;
+use session_core::Result;
+
+use super::checkpoint::{Copied, copy};
+use super::thread::spawn;
+
+/// Ends, and closes its connection, when it is dropped.
+#[derive(Debug)]
+pub(super) struct Copier {
+    /// `None` while it is dropped.
+    begin: Option<Sender<()>>,
+    state: Arc<AtomicU8>,
+    thread: Option<JoinHandle<()>>,
+}
+
+const IDLE: u8 = 0;
+const AT_WORK: u8 = 1;
+const DONE: u8 = 2;
+
+/// Each round copies what was written during the one before, so they get shorter.
+const ROUNDS: usize = 4;
+
+/// So few pages are copied in a few milliseconds.
+const FEW: usize = 500;
+
+impl Copier {
+    pub(super) fn start(connection: Connection) -> Result<Self> {
+        let (begin, requests) = bounded(1);
+        let state = Arc::new(AtomicU8::new(IDLE));
+        let shared = Arc::clone(&state);
+        let thread = spawn(move || {
+            while let Ok(()) = requests.recv() {
+                // An error is for the writer to meet, whose commits it may fail.
+                let mut rounds = (0..ROUNDS).map_while(|_| copy(&connection));
+                let _ = rounds.find(|Copied { left, .. }| *left <= FEW);
+                shared.store(DONE, Ordering::Release);
+            }
+        })?;
+        Ok(Self { begin: Some(begin), state, thread: Some(thread) })
+    }
+
+    /// Has it begin, unless it is at work.
+    pub(super) fn begin(&self) {
+        if self.state.compare_exchange(IDLE, AT_WORK, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            && let Some(begin) = &self.begin
+        {
+            // There is room: it takes what it was sent before it says that it is done.
+            let _ = begin.try_send(());
+        }
+    }
+
+    /// Whether it has ended its work since this was asked the last time.
+    pub(super) fn take_done(&self) -> bool {
+        self.state.compare_exchange(DONE, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.begin = None;
+        if let Some(thread) = self.thread.take() {
+            // Copying does not panic, and if it did the log is none the worse.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::yield_now;
+
+    use super::*;
+
+    /// A copier of a log of `rows` rows, and another connection.
+    fn site(rows: usize) -> (tempfile::TempDir, Copier, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+        writer.execute_batch("CREATE TABLE t (data)").unwrap();
+        for _ in 0..rows {
+            writer.execute("INSERT INTO t VALUES (randomblob(5000))", []).unwrap();
+        }
+        (directory, Copier::start(Connection::open(&path).unwrap()).unwrap(), writer)
+    }
+
+    #[test]
+    fn it_copies_what_is_there_and_says_once_that_it_has() {
+        let (directory, copier, writer) = site(100);
+        assert!(!copier.take_done());
+        let before = std::fs::metadata(directory.path().join("a.db")).unwrap().len();
+        copier.begin();
+        copier.begin();
+        while !copier.take_done() {
+            yield_now();
+        }
+        assert!(!copier.take_done());
+        assert!(std::fs::metadata(directory.path().join("a.db")).unwrap().len() > before + 500_000);
+        assert_eq!(copy(&writer).unwrap().left, 0);
+    }
+
+    #[test]
+    fn it_does_not_try_for_ever_to_copy_what_is_being_read() {
+        let (_directory, copier, writer) = site(1);
+        let reader = Connection::open(writer.path().unwrap()).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+        for _ in 0..300 {
+            writer.execute("INSERT INTO t VALUES (randomblob(5000))", []).unwrap();
+        }
+        copier.begin();
+        while !copier.take_done() {
+            yield_now();
+        }
+        assert!(copy(&writer).unwrap().left > FEW);
+    }
+
+    #[test]
+    fn it_ends_when_it_is_dropped_at_work_as_well() {
+        for begins in [false, true] {
+            let (directory, copier, writer) = site(200);
+            if begins {
+                copier.begin();
+            }
+            drop(copier);
+            drop(writer);
+            assert!(!directory.path().join("a.db-wal").exists(), "SQLite tidies up with the last connection");
+        }
+    }
+}
