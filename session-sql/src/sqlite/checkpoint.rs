@@ -76,6 +76,12 @@ impl Checkpoints {
         let Some((log, copier)) = &self.log else { return };
         self.written += pages;
         self.commits += 1;
+        if self.commits.is_multiple_of(COMMITS) {
+            let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
+            if length > self.limit {
+                return self.empty(connection, length);
+            }
+        }
         if copier.take_done() {
             self.attempts = ATTEMPTS;
         }
@@ -83,11 +89,6 @@ impl Checkpoints {
             self.start_anew(connection);
         } else if self.are_due() {
             copier.begin();
-        } else if self.commits.is_multiple_of(COMMITS) {
-            let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
-            if length > self.limit {
-                self.empty(connection, length);
-            }
         }
     }
 
@@ -109,7 +110,7 @@ impl Checkpoints {
             self.limit = length + MORE;
             tracing::warn!(
                 mebibytes = length >> 20,
-                "a long read keeps the database's write-ahead log from being emptied"
+                "a long read, or a slow disk, keeps the database's write-ahead log from being emptied"
             );
         }
     }
