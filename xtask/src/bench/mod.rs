@@ -103,6 +103,7 @@ fn measure(programs: &mut Programs<'_>, row: &Row, rounds: u64) -> Result<Vec<Li
                 let program = programs.of(contender)?;
                 let outcome = match contender.operation {
                     Some(operation) => {
+                        let tasks = contender.tasks.unwrap_or(tasks);
                         program.run(&Cell { operation, tasks, millis: MILLIS, seed: round + 1 })?
                     }
                     None => program.at_rest(),
