@@ -64,7 +64,7 @@ Usage: cargo xtask <command> [flags]
       Builds our stores and their peers (those in a workspace of its own), measures them in turns, in nine pairs
       of each row, and prints for each row and concurrency ours, the peer's, the limit of the raw client or
       structure, the ceiling, the ratio, its target and a verdict: met, limit, missed or reported. Fails
-      if a target is missed. Wants an idle machine; takes about half an hour.
+      if a target is missed. Wants an idle machine; takes about three quarters of an hour.
       --quick          three pairs, and without the rows that take minutes to fill
       --only           of these groups only: memory, sqlite, http, size
       --json           where the same goes as JSON; target/bench.json otherwise

@@ -63,4 +63,6 @@ pub struct Outcome {
     pub p999: f64,
     /// CPU time in microseconds that a request takes more than a bare one; zero for other operations.
     pub added: f64,
+    /// How often a write-ahead log was started anew, which a complete checkpoint comes before.
+    pub log_restarts: u32,
 }

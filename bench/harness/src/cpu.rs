@@ -33,6 +33,7 @@ pub(crate) fn run<S: Store>(store: &S, cell: &Cell) -> Result<Outcome, Failure> 
             p99: 0.0,
             p999: 0.0,
             added: micros(with_session) - micros(bare),
+            log_restarts: 0,
         })
     })
 }

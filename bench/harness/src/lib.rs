@@ -9,6 +9,7 @@ pub mod payload;
 
 mod cell;
 mod cpu;
+mod files;
 mod program;
 mod run;
 mod store;

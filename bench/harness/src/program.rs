@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::files::Files;
 use crate::{Cell, Failure, Store, cpu, payload, run};
 
 /// What a program was started for: `STORE SESSIONS small|large DIRECTORY`.
@@ -71,16 +72,22 @@ where
     SESSIONS.store(program.sessions.max(1), Ordering::Relaxed);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let sessions = program.sessions.max(1);
+    let files = Files::of(&program.directory);
     let before = resident_bytes();
     let store = runtime.block_on(runtime.spawn(open(program)))??;
     let bytes = resident_bytes().saturating_sub(before) / sessions;
     let mut out = std::io::stdout();
-    writeln!(out, "{}", serde_json::json!({ "bytes_per_session": bytes }))?;
+    let file_bytes = files.database_bytes()? / sessions;
+    let ready = serde_json::json!({ "bytes_per_session": bytes, "file_bytes_per_session": file_bytes });
+    writeln!(out, "{ready}")?;
     out.flush()?;
     for line in std::io::stdin().lock().lines() {
         let cell: Cell = serde_json::from_str(&line?)?;
-        let is_request = cell.operation.is_request();
-        let outcome = if is_request { cpu::run(&store, &cell)? } else { run::run(&runtime, &store, &cell)? };
+        let outcome = if cell.operation.is_request() {
+            cpu::run(&store, &cell)?
+        } else {
+            run::run(&runtime, &store, &files, &cell)?
+        };
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
         out.flush()?;
     }

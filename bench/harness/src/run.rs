@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 
+use crate::files::{Files, restarts};
 use crate::{Cell, Failure, Outcome, Store};
 
 /// How often a task lets others of its worker thread on: one whose store never waits would keep it to itself, where
@@ -22,14 +23,21 @@ struct Work {
     latencies: Histogram<u64>,
 }
 
-pub(crate) fn run<S: Store>(runtime: &Runtime, store: &S, cell: &Cell) -> Result<Outcome, Failure> {
+pub(crate) fn run<S: Store>(
+    runtime: &Runtime,
+    store: &S,
+    files: &Files,
+    cell: &Cell,
+) -> Result<Outcome, Failure> {
     let operation = cell.operation;
     runtime.block_on(store.prepare(operation))?;
     if store.beside(operation).is_none() {
         // Whoever worked before has the caches.
         measure(runtime, store, &Cell { millis: cell.millis / 8, seed: cell.seed + WARM_UP, ..*cell })?;
     }
-    let outcome = measure(runtime, store, cell)?;
+    let generation = files.log_generation()?;
+    let mut outcome = measure(runtime, store, cell)?;
+    outcome.log_restarts = restarts(generation, files.log_generation()?);
     runtime.block_on(store.clean_up(operation))?;
     Ok(outcome)
 }
@@ -71,6 +79,7 @@ fn measure<S: Store>(runtime: &Runtime, store: &S, cell: &Cell) -> Result<Outcom
         p99: micros(0.99),
         p999: micros(0.999),
         added: 0.0,
+        log_restarts: 0,
     })
 }
 

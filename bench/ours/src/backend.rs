@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use bench_harness::{Beside, Cell, Failure, Operation, Program, Store, Values, id, parallel, payload};
 use bytes::Bytes;
+use rusqlite::Connection;
 use session_core::{
     CreateOutcome, Durability, IdGenerator, Record, Revision, SessionBackend, SessionId, SessionManager,
     SessionToken, Timestamp, UpdateOutcome,
 };
 use session_memory::MemoryBackend;
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
+
+use crate::raw_sqlite::checkpoint;
 
 /// A filled store.
 #[derive(Clone)]
@@ -56,6 +59,7 @@ impl Sessions {
         let filled =
             Self::fill(Arc::new(SqliteBackend::connect(config(Durability::ProcessCrash)).await?), &program);
         let filled = filled.await?;
+        checkpoint(&Connection::open(&file)?)?;
         let backend: Arc<dyn SessionBackend> = Arc::new(SqliteBackend::connect(config(durability)).await?);
         let manager = SessionManager::builder(Arc::clone(&backend)).build()?;
         Ok(Self { backend, manager, ..filled })

@@ -1,6 +1,7 @@
 //! The stores of session-kit under the harness, and, for their limits, the raw structures below them.
 
 mod backend;
+mod floor;
 mod map;
 mod raw_sqlite;
 mod site;
@@ -20,6 +21,7 @@ fn main() -> Result<(), Failure> {
         "sqlite" => serve(program, |program| Sessions::in_sqlite(program, Durability::ProcessCrash)),
         "sqlite_power_loss" => serve(program, |program| Sessions::in_sqlite(program, Durability::PowerLoss)),
         "http" => serve(program, Site::open),
+        "http_floor" => serve(program, floor::open),
         "raw_map" => serve(program, SharedMap::open),
         "raw_sqlite" => serve(program, |program| RawSqlite::open(program, Synchronous::Normal)),
         "raw_sqlite_power_loss" => serve(program, |program| RawSqlite::open(program, Synchronous::Full)),

@@ -49,8 +49,7 @@ impl RawSqlite {
             transaction.prepare_cached(INSERT)?.execute(params![id(number), 0, EXPIRES_AT, data])?;
         }
         transaction.commit()?;
-        // The log is as long now as it gets, and is written again from its beginning.
-        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        checkpoint(&connection)?;
         let random = fastrand::Rng::with_seed(0);
         let sessions = program.sessions;
         Ok(Self {
@@ -142,6 +141,15 @@ impl Store for RawSqlite {
         }
         Ok(())
     }
+}
+
+/// Copies all of the log to the database. The log is as long now as it gets, and is written again from its
+/// beginning.
+pub(crate) fn checkpoint(connection: &Connection) -> Result<(), Failure> {
+    let (pages, copied): (i64, i64) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok((row.get("log")?, row.get("checkpointed")?))
+    })?;
+    if copied == pages { Ok(()) } else { Err("somebody reads from the log".into()) }
 }
 
 const INSERT: &str = "INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)";

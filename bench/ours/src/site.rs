@@ -1,4 +1,4 @@
-//! Our layer in front of an axum router, over the memory store.
+//! Requests to an axum router, bare and behind a layer; and our layer over the memory store.
 
 use std::convert::Infallible;
 
@@ -29,26 +29,39 @@ impl Site {
             }
             session.insert("count", 0)
         };
-        let bare = Router::new().route("/hello", get(async || "hello"));
-        let with_sessions = bare
-            .clone()
+        let with_sessions = bare()
             .route("/create", get(create))
             .route("/read", get(read))
             .route("/count", get(count))
             .layer(SessionLayer::new(manager));
         let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
-        Ok(Self { bare, with_sessions, cookie: cookie_of(&answer)? })
+        Ok(Self::new(with_sessions, cookie_of(&answer)?))
+    }
+
+    /// A router that answers `/read` and `/count` from the session that the cookie names.
+    pub(crate) fn new(with_sessions: Router, cookie: HeaderValue) -> Self {
+        Self { bare: bare(), with_sessions, cookie }
     }
 }
 
-async fn read(session: Session) -> session_core::Result<String> {
-    Ok(session.get("name")?.unwrap_or_default())
+/// What there is without sessions.
+pub(crate) fn bare() -> Router {
+    Router::new().route("/hello", get(async || "hello"))
 }
 
-async fn count(session: Session) -> session_core::Result<String> {
-    let count: u64 = session.get("count")?.unwrap_or_default();
-    session.insert("count", count + 1)?;
+/// Fails without the session: a router that answers without one would measure nothing.
+async fn read(session: Session) -> Result<String, StatusCode> {
+    session.get("name").map_err(status)?.ok_or(StatusCode::UNAUTHORIZED)
+}
+
+async fn count(session: Session) -> Result<String, StatusCode> {
+    let count: u64 = session.get("count").map_err(status)?.ok_or(StatusCode::UNAUTHORIZED)?;
+    session.insert("count", count + 1).map_err(status)?;
     Ok((count + 1).to_string())
+}
+
+fn status(_: session_core::Error) -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// The cookie that an answer sets, as the browser sends it back.

@@ -18,7 +18,8 @@ fn main() -> Result<(), Failure> {
         "sqlite" => serve(program, TowerSessions::in_wal),
         "sqlite_default" => serve(program, TowerSessions::in_default_sqlite),
         "async_session" => serve(program, AsyncSession::open),
-        "http" => serve(program, Site::open),
+        "http" => serve(program, Site::of_tower_sessions),
+        "http_axum_session" => serve(program, Site::of_axum_session),
         other => Err(format!("no such store: {other}").into()),
     }
 }

@@ -1,15 +1,16 @@
-//! The layer of tower-sessions in front of an axum router, over its memory store.
+//! Requests to an axum router, bare and behind a layer that keeps its sessions in the process.
+
+mod axum_session;
+mod tower_sessions;
 
 use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use bench_harness::{Cell, Failure, Operation, Program, Store, payload};
+use bench_harness::{Cell, Failure, Operation, Program, Store};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
-use tower_sessions::session::Error;
-use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 #[derive(Clone)]
 pub(crate) struct Site {
@@ -19,44 +20,36 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) async fn open(program: Program) -> Result<Self, Failure> {
-        let values = program.values;
-        let create = move |session: Session| async move {
-            for (key, value) in payload::values(values, 0) {
-                session.insert_value(&key, value).await.map_err(status)?;
-            }
-            session.insert("count", 0).await.map_err(status)
-        };
-        let bare = Router::new().route("/hello", get(async || "hello"));
-        let with_sessions = bare
-            .clone()
-            .route("/create", get(create))
-            .route("/read", get(read))
-            .route("/count", get(count))
-            .layer(SessionManagerLayer::new(MemoryStore::default()));
+    pub(crate) async fn of_tower_sessions(program: Program) -> Result<Self, Failure> {
+        Self::new(tower_sessions::router(bare(), program.values)).await
+    }
+
+    pub(crate) async fn of_axum_session(program: Program) -> Result<Self, Failure> {
+        Self::new(axum_session::router(bare(), program.values).await?).await
+    }
+
+    /// Creates the one session that all requests are for, by `/create`.
+    async fn new(with_sessions: Router) -> Result<Self, Failure> {
         let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
-        Ok(Self { bare, with_sessions, cookie: cookie_of(&answer)? })
+        Ok(Self { bare: bare(), with_sessions, cookie: cookie_of(&answer)? })
     }
 }
 
-async fn read(session: Session) -> Result<String, StatusCode> {
-    Ok(session.get("name").await.map_err(status)?.unwrap_or_default())
+/// What there is without sessions.
+fn bare() -> Router {
+    Router::new().route("/hello", get(async || "hello"))
 }
 
-async fn count(session: Session) -> Result<String, StatusCode> {
-    let count: u64 = session.get("count").await.map_err(status)?.unwrap_or_default();
-    session.insert("count", count + 1).await.map_err(status)?;
-    Ok((count + 1).to_string())
-}
-
-fn status(_: Error) -> StatusCode {
-    StatusCode::INTERNAL_SERVER_ERROR
-}
-
-/// The cookie that an answer sets, as the browser sends it back.
+/// The cookies that an answer sets, as the browser sends them back.
 fn cookie_of(answer: &Response<Body>) -> Result<HeaderValue, Failure> {
-    let cookie = answer.headers().get(header::SET_COOKIE).ok_or("no session was created")?.to_str()?;
-    Ok(HeaderValue::from_str(cookie.split(';').next().unwrap_or_default())?)
+    let mut cookies = Vec::new();
+    for cookie in answer.headers().get_all(header::SET_COOKIE) {
+        cookies.extend(cookie.to_str()?.split(';').next());
+    }
+    if cookies.is_empty() {
+        return Err("no session was created".into());
+    }
+    Ok(HeaderValue::from_str(&cookies.join("; "))?)
 }
 
 fn request(path: &'static str, cookie: Option<&HeaderValue>) -> Result<Request<Body>, Failure> {

@@ -39,7 +39,10 @@ impl TowerSessions<MokaStore> {
 impl TowerSessions<SqliteStore> {
     /// WAL and `synchronous = NORMAL`: what an acknowledged write survives is the same as with our default.
     pub(crate) async fn in_wal(program: Program) -> Result<Self, Failure> {
-        Self::fill(open(in_wal(&program.directory)).await?.0, &program).await
+        let (store, pool) = open(in_wal(&program.directory)).await?;
+        let filled = Self::fill(store, &program).await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await?;
+        Ok(filled)
     }
 
     /// SQLite's own defaults, which sqlx keeps: `journal_mode = DELETE`, `synchronous = FULL`.

@@ -13,13 +13,13 @@ use std::path::PathBuf;
 
 use program::{Cell, Outcome, Program};
 use report::{Line, Report};
-use rows::{Contender, Group, Measure, Row};
+use rows::{Contender, Group, Row};
 
 use crate::steps;
 use crate::workspace::Workspace;
 
-/// How long each cell takes; long enough for a few hundred flushes to a disk.
-const MILLIS: u64 = 400;
+/// Pairs of rows that are only shown, and of all rows in a quick run.
+const FEW_ROUNDS: u64 = 3;
 
 #[derive(Default)]
 pub(crate) struct BenchOptions {
@@ -54,7 +54,7 @@ impl BenchOptions {
     }
 
     fn rounds(&self) -> u64 {
-        if self.quick { 3 } else { 9 }
+        if self.quick { FEW_ROUNDS } else { 9 }
     }
 }
 
@@ -84,50 +84,33 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<bool,
 
 /// Runs the cells of a row, for each number of tasks that it has a goal for, and judges them.
 fn measure(programs: &mut Programs<'_>, row: &Row, rounds: u64) -> Result<Vec<Line>, String> {
-    let contenders: Vec<Contender> =
-        [Some(row.ours), Some(row.peer), row.limit, row.feasible].into_iter().flatten().collect();
+    let contenders = row.contenders();
+    let rounds = if row.has_target() { rounds } else { FEW_ROUNDS };
     let mut tasks: Vec<usize> = row.goals.iter().map(|goal| goal.tasks).collect();
     tasks.dedup();
     let mut lines = Vec::new();
     for tasks in tasks {
         let mut outcomes: HashMap<Contender, Vec<Outcome>> = HashMap::new();
         // What does not change while a program runs is measured once.
-        let is_static = row.goals.iter().all(|goal| goal.measure == Measure::BytesPerSession);
+        let is_static = contenders.iter().all(|contender| contender.operation.is_none());
         for round in 0..if is_static { 1 } else { rounds } {
             let mut order = contenders.clone();
-            order.dedup();
             if round % 2 == 1 {
                 order.reverse();
             }
             for contender in order {
                 let program = programs.of(contender)?;
-                let outcome = match contender.operation {
-                    Some(operation) => {
-                        program.run(&Cell { operation, tasks, millis: MILLIS, seed: round + 1 })?
-                    }
+                let outcome = match Cell::of(contender, tasks, row.millis, round) {
+                    Some(cell) => program.run(&cell)?,
                     None => program.at_rest(),
                 };
                 outcomes.entry(contender).or_default().push(outcome);
             }
         }
-        let values = |contender: Contender, measure: Measure| -> Vec<f64> {
-            outcomes[&contender].iter().map(|outcome| measure.of(outcome)).collect()
-        };
         for goal in row.goals.iter().filter(|goal| goal.tasks == tasks) {
-            let of = |contender| values(contender, goal.measure);
-            lines.push(Line::new(
-                row,
-                goal,
-                &of(row.ours),
-                &of(row.peer),
-                row.limit.map(of),
-                row.feasible.map(of),
-            ));
-        }
-        for contender in &contenders {
-            if contender.operation.is_none() {
-                programs.end(*contender);
-            }
+            lines.push(Line::new(row, goal, |contender| {
+                outcomes[&contender].iter().map(|outcome| goal.measure.of(outcome)).collect()
+            }));
         }
     }
     Ok(lines)
@@ -148,10 +131,6 @@ impl Programs<'_> {
         }
         self.running.get_mut(&key).ok_or("no such program".to_owned())
     }
-
-    fn end(&mut self, contender: Contender) {
-        self.running.remove(&contender.at_rest());
-    }
 }
 
 #[cfg(test)]
@@ -160,6 +139,15 @@ mod tests {
 
     fn parse(words: &str) -> Result<BenchOptions, String> {
         BenchOptions::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_contender_may_have_tasks_of_its_own() {
+        let rows = rows::rows(Group::Sqlite);
+        let row = rows.iter().find(|row| row.name == "update, safe, c=64 over c=16").unwrap();
+        let tasks = |contender| Cell::of(contender, row.goals[0].tasks, row.millis, 0).unwrap().tasks;
+        assert_eq!((tasks(row.ours), tasks(row.peer)), (64, 16));
+        assert!(Cell::of(row.ours.at_rest(), 1, row.millis, 0).is_none());
     }
 
     #[test]

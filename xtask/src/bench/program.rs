@@ -20,6 +20,14 @@ pub(super) struct Cell {
     pub(super) seed: u64,
 }
 
+impl Cell {
+    /// The cell of a contender in a round of a row with `tasks`; none for a store at rest.
+    pub(super) fn of(contender: Contender, tasks: usize, millis: u64, round: u64) -> Option<Self> {
+        let tasks = contender.tasks.unwrap_or(tasks);
+        contender.operation.map(|operation| Self { operation, tasks, millis, seed: round + 1 })
+    }
+}
+
 /// What was measured: by the second, in seconds, microseconds and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
@@ -29,7 +37,9 @@ pub(super) struct Outcome {
     pub(super) p99: f64,
     pub(super) p999: f64,
     pub(super) added: f64,
+    pub(super) log_restarts: f64,
     pub(super) bytes_per_session: f64,
+    pub(super) file_bytes_per_session: f64,
 }
 
 pub(super) struct Program {
@@ -39,7 +49,7 @@ pub(super) struct Program {
     output: BufReader<ChildStdout>,
     directory: PathBuf,
     name: String,
-    bytes_per_session: f64,
+    at_rest: Outcome,
 }
 
 impl Program {
@@ -63,9 +73,10 @@ impl Program {
             .map_err(|error| format!("{name} does not start: {error}"))?;
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().ok_or("no pipe")?);
-        let mut program = Self { process, input, output, directory, name, bytes_per_session: 0.0 };
+        let mut program = Self { process, input, output, directory, name, at_rest: Outcome::default() };
         let ready = program.answer()?;
-        program.bytes_per_session = number(&ready, "bytes_per_session")?;
+        program.at_rest.bytes_per_session = number(&ready, "bytes_per_session")?;
+        program.at_rest.file_bytes_per_session = number(&ready, "file_bytes_per_session")?;
         Ok(program)
     }
 
@@ -82,7 +93,7 @@ impl Program {
 
     /// What can be said without running anything.
     pub(super) fn at_rest(&self) -> Outcome {
-        Outcome { bytes_per_session: self.bytes_per_session, ..Outcome::default() }
+        self.at_rest
     }
 
     fn answer(&mut self) -> Result<Value, String> {
@@ -109,7 +120,8 @@ impl Outcome {
             p99: number(answer, "p99")?,
             p999: number(answer, "p999")?,
             added: number(answer, "added")?,
-            bytes_per_session: 0.0,
+            log_restarts: number(answer, "log_restarts")?,
+            ..Self::default()
         })
     }
 }
@@ -124,9 +136,12 @@ mod tests {
 
     #[test]
     fn an_outcome_is_complete_or_an_error() {
-        let mut answer = json!({ "rate": 10.5, "seconds": 0.4, "p50": 1, "p99": 2, "p999": 3, "added": 0 });
+        let mut answer = json!({
+            "rate": 10.5, "seconds": 0.4, "p50": 1, "p99": 2, "p999": 3, "added": 0, "log_restarts": 4
+        });
         let outcome = Outcome::read(&answer).unwrap();
         assert_eq!((outcome.rate, outcome.p50, outcome.p99, outcome.p999), (10.5, 1.0, 2.0, 3.0));
+        assert_eq!((outcome.seconds, outcome.added, outcome.log_restarts), (0.4, 0.0, 4.0));
         answer["p99"] = Value::Null;
         assert!(Outcome::read(&answer).unwrap_err().contains("`p99`"));
     }

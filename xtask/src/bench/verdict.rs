@@ -3,8 +3,8 @@
 /// Cells scatter: a difference below this factor is noise.
 const NOISE: f64 = 1.3;
 
-/// The share of its ceiling that excuses a row from its target.
-const NEAR_CEILING: f64 = 0.8;
+/// The share of its ceiling that excuses a row from its target; of costs the other way round.
+const CEILING_SHARE: f64 = 0.8;
 
 /// What a ratio, ours over the peer's, should be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,10 +21,18 @@ pub(super) enum Target {
     None,
 }
 
+/// What may excuse a row that misses its target.
+pub(super) struct NearCeiling {
+    /// Ours over the ceiling of the row.
+    pub(super) of_ceiling: f64,
+    /// Ours over the peer's of all pairs: three quarters of them must not be behind.
+    pub(super) over_peer: Vec<f64>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Met,
-    /// Not reached, but the store or structure below allows not much more.
+    /// Not reached, but what lies below allows not much more.
     Limit,
     Missed,
     Reported,
@@ -59,20 +67,33 @@ impl Target {
         }
     }
 
-    /// Judges the ratios of all pairs; `of_ceiling` is ours over the row's ceiling.
-    pub(super) fn judge(self, ratios: &[f64], of_ceiling: Option<f64>) -> Verdict {
-        let ratio = self.statistic(ratios);
+    /// Judges the ratios of all pairs.
+    pub(super) fn judge(self, ratios: &[f64], ceiling: Option<&NearCeiling>) -> Verdict {
         if self.is_within_noise() {
             Verdict::Reported
-        } else if self.is_reached(ratio) {
+        } else if self.is_reached(self.statistic(ratios)) {
             Verdict::Met
-        } else if matches!(self, Self::AtLeast(_))
-            && ratio >= 1.0
-            && of_ceiling.is_some_and(|share| share >= NEAR_CEILING)
-        {
+        } else if ceiling.is_some_and(|ceiling| ceiling.excuses(self)) {
             Verdict::Limit
         } else {
             Verdict::Missed
+        }
+    }
+
+    fn is_of_costs(self) -> bool {
+        matches!(self, Self::AtMost(_) | Self::MedianAtMost(_))
+    }
+}
+
+impl NearCeiling {
+    fn excuses(&self, target: Target) -> bool {
+        if target.is_of_costs() {
+            // A floor that lies within the noise around zero allows anything, so it excuses nothing.
+            self.of_ceiling > 0.0
+                && self.of_ceiling <= 1.0 / CEILING_SHARE
+                && quantile(&self.over_peer, 0.75) <= 1.0
+        } else {
+            self.of_ceiling >= CEILING_SHARE && quantile(&self.over_peer, 0.25) >= 1.0
         }
     }
 }
@@ -139,22 +160,55 @@ mod tests {
         assert_eq!(Target::AtMost(0.5).judge(&[0.4, 0.5, 0.6], None), Verdict::Missed);
     }
 
+    fn near(of_ceiling: f64, over_peer: &[f64]) -> NearCeiling {
+        NearCeiling { of_ceiling, over_peer: over_peer.into() }
+    }
+
     #[test]
-    fn limit_needs_most_of_the_ceiling_and_the_peer_behind() {
-        let missed = [2.0; 9];
-        assert_eq!(Target::AtLeast(3.0).judge(&missed, Some(0.8)), Verdict::Limit);
-        assert_eq!(Target::AtLeast(3.0).judge(&missed, Some(0.79)), Verdict::Missed);
-        assert_eq!(Target::AtLeast(3.0).judge(&[0.99; 9], Some(1.0)), Verdict::Missed);
-        assert_eq!(Target::AtLeast(3.0).judge(&[1.0; 9], Some(1.0)), Verdict::Limit);
-        assert_eq!(Target::AtLeast(2.0).judge(&missed, Some(0.1)), Verdict::Met);
-        assert_eq!(Target::MedianAtLeast(3.0).judge(&missed, Some(1.0)), Verdict::Missed);
-        assert_eq!(Target::AtMost(0.5).judge(&missed, Some(1.0)), Verdict::Missed);
+    fn limit_needs_most_of_the_ceiling() {
+        for target in [Target::AtLeast(3.0), Target::MedianAtLeast(3.0)] {
+            let judge = |of_ceiling| target.judge(&[2.0; 9], Some(&near(of_ceiling, &[2.0; 9])));
+            assert_eq!(judge(0.8), Verdict::Limit);
+            assert_eq!(judge(1.3), Verdict::Limit);
+            assert_eq!(judge(0.79), Verdict::Missed);
+            assert_eq!(judge(f64::NAN), Verdict::Missed);
+        }
+        assert_eq!(Target::AtLeast(3.0).judge(&[2.0; 9], None), Verdict::Missed);
+        assert_eq!(Target::AtLeast(2.0).judge(&[2.0; 9], Some(&near(0.1, &[2.0; 9]))), Verdict::Met);
+    }
+
+    #[test]
+    fn limit_of_costs_needs_to_be_close_above_the_floor() {
+        for target in [Target::AtMost(0.5), Target::MedianAtMost(0.5)] {
+            let judge = |of_ceiling| target.judge(&[0.9; 9], Some(&near(of_ceiling, &[0.9; 9])));
+            assert_eq!(judge(0.9), Verdict::Limit);
+            assert_eq!(judge(1.25), Verdict::Limit);
+            assert_eq!(judge(1.26), Verdict::Missed);
+            assert_eq!(judge(-3.0), Verdict::Missed, "a floor below zero");
+            assert_eq!(judge(f64::NAN), Verdict::Missed);
+        }
+    }
+
+    #[test]
+    fn limit_needs_three_quarters_of_the_pairs_not_behind_the_peer() {
+        let rates =
+            |over_peer: &[f64]| Target::MedianAtLeast(0.8).judge(&[0.2; 9], Some(&near(1.0, over_peer)));
+        assert_eq!(rates(&[0.9, 1.1, 1.2]), Verdict::Limit);
+        assert_eq!(rates(&[0.9, 1.0, 1.2]), Verdict::Missed);
+        assert_eq!(rates(&[]), Verdict::Missed);
+        let costs = |over_peer: &[f64]| Target::AtMost(0.5).judge(&[0.9; 9], Some(&near(1.0, over_peer)));
+        assert_eq!(costs(&[0.8, 0.9, 1.1]), Verdict::Limit);
+        assert_eq!(costs(&[0.8, 1.0, 1.1]), Verdict::Missed);
+        assert_eq!(costs(&[]), Verdict::Missed);
     }
 
     #[test]
     fn what_is_within_noise_is_reported() {
         for ratio in [0.1, 1.0, 10.0] {
-            assert_eq!(Target::AtLeast(1.29).judge(&[ratio; 9], Some(1.0)), Verdict::Reported);
+            assert_eq!(
+                Target::AtLeast(1.29).judge(&[ratio; 9], Some(&near(1.0, &[ratio; 9]))),
+                Verdict::Reported
+            );
             assert_eq!(Target::AtMost(0.8).judge(&[ratio; 9], None), Verdict::Reported);
             assert_eq!(Target::None.judge(&[ratio; 9], None), Verdict::Reported);
         }
@@ -171,7 +225,10 @@ mod tests {
 
     #[test]
     fn nothing_measured_meets_nothing() {
-        assert_eq!(Target::AtLeast(2.0).judge(&[f64::NAN; 3], Some(1.0)), Verdict::Missed);
+        assert_eq!(
+            Target::AtLeast(2.0).judge(&[f64::NAN; 3], Some(&near(1.0, &[f64::NAN; 3]))),
+            Verdict::Missed
+        );
         assert_eq!(Target::AtMost(0.5).judge(&[], None), Verdict::Missed);
     }
 }
