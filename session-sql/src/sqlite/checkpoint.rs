@@ -276,4 +276,72 @@ mod tests {
         site.write_until(|site| site.length() < MIB);
         assert_eq!(site.checkpoints.limit, LIMIT, "which is the one of every database from then on");
     }
+
+    #[test]
+    fn a_log_that_somebody_else_copies_is_not_taken_for_empty() {
+        let mut site = Site::new(LONG, LIMIT);
+        (0..20).for_each(|_| site.write());
+        // Holds the lock of those that copy, and waits for the one of those that write.
+        let (lock, other) = (connect(&site.path), connect(&site.path));
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        thread::scope(|scope| {
+            let is_busy = |row: &Row<'_>| row.get::<_, bool>("busy");
+            scope
+                .spawn(move || while other.query_row("PRAGMA wal_checkpoint(FULL)", [], is_busy).unwrap() {});
+            while !site.writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], is_busy).unwrap() {
+                thread::yield_now();
+            }
+            let copied = copy(&site.writer);
+            lock.execute_batch("ROLLBACK").unwrap();
+            assert_eq!(copied, None);
+        });
+        assert!(copy(&site.writer).unwrap().log > 0);
+    }
+
+    #[test]
+    fn what_waits_for_readers_is_due_beforehand() {
+        let mut site = Site::new(LONG, MIB);
+        let reader = connect(&site.path);
+        begin_reading(&reader);
+        site.write_until(|site| site.length() > MIB);
+        while site.checkpoints.limit == MIB {
+            let was_due = site.checkpoints.are_due();
+            site.write();
+            assert!(was_due || site.checkpoints.limit == MIB, "a caller's thread would have waited");
+        }
+    }
+
+    #[test]
+    fn a_log_of_more_pages_than_were_counted_is_long_all_the_same() {
+        let mut site = Site::new(300, u64::MAX);
+        for _ in 0..3 {
+            site.write_until(|site| site.checkpoints.are_due());
+            site.write_until(|site| !site.checkpoints.are_due());
+        }
+        // Many times as much as is said to be written.
+        let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(100000)); COMMIT";
+        for _ in 0..5 * COMMITS {
+            site.writer.execute_batch(rewrite).unwrap();
+            site.checkpoints.after_commit(&site.writer, 1);
+        }
+        assert!(site.checkpoints.are_due(), "{:?}", site.checkpoints);
+    }
+
+    #[test]
+    fn commits_may_go_on_for_ever() {
+        let mut site = Site::new(LONG, LIMIT);
+        site.checkpoints.commits = u32::MAX;
+        site.write();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_log_is_looked_for_where_sqlite_has_it() {
+        let site = Site::new(LONG, LIMIT);
+        let link = site.path.with_file_name("link.db");
+        std::os::unix::fs::symlink(&site.path, &link).unwrap();
+        let checkpoints = Checkpoints::start(link.clone(), connect(&link)).unwrap();
+        assert!(checkpoints.log.unwrap().0.exists());
+    }
 }
