@@ -133,14 +133,15 @@ pub(super) struct Copied {
     pub(super) left: usize,
 }
 
-/// Copies what can be copied without waiting for anybody.
+/// Copies what can be copied without waiting for anybody. `None` if somebody else is copying.
 pub(super) fn copy(connection: &Connection) -> Option<Copied> {
     let copied = |row: &Row<'_>| {
+        // It says -1 pages of what it has not come to see.
         let [log, copied] = [row.get::<_, i64>("log")?, row.get("checkpointed")?];
-        let pages = |count: i64| usize::try_from(count).unwrap_or(0);
-        Ok(Copied { log: pages(log), left: pages(log - copied) })
+        let pages = |count: i64| usize::try_from(count).ok();
+        Ok(pages(log).zip(pages(log - copied)).map(|(log, left)| Copied { log, left }))
     };
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).ok()
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).ok()?
 }
 
 /// Copies all of the log to the database, waits until nobody reads from it, and cuts it off. Whether it did.
