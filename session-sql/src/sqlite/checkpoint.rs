@@ -56,7 +56,8 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Those of the database at `database`; `connection` is to it, and not the writer's.
     pub(super) fn start(database: PathBuf, connection: Connection) -> Result<Self> {
-        let mut log = database.into_os_string();
+        // Beside the file itself, if `database` is a symbolic link to it.
+        let mut log = connection.path().map_or(database, PathBuf::from).into_os_string();
         log.push("-wal");
         Ok(Self { log: Some((log.into(), Copier::start(connection)?)), ..Self::none() })
     }
