@@ -76,7 +76,7 @@ impl Checkpoints {
     pub(super) fn after_commit(&mut self, connection: &Connection, pages: usize) {
         let Some((log, copier)) = &self.log else { return };
         self.written += pages;
-        self.commits += 1;
+        self.commits = self.commits.wrapping_add(1);
         if copier.take_done() {
             self.attempts = ATTEMPTS;
         }
