@@ -50,6 +50,10 @@ pub(super) struct Checkpoints {
     attempts: u32,
     commits: u32,
     limit: u64,
+    /// The length of the log's file, if it was over the limit.
+    too_long: Option<u64>,
+    /// Whether the last commit could not be written.
+    lacks_room: bool,
     no_room_since: Option<Instant>,
 }
 
@@ -63,32 +67,53 @@ impl Checkpoints {
     }
 
     pub(super) fn none() -> Self {
-        Self { log: None, written: 0, long: LONG, attempts: 0, commits: 0, limit: LIMIT, no_room_since: None }
+        Self {
+            log: None,
+            written: 0,
+            long: LONG,
+            attempts: 0,
+            commits: 0,
+            limit: LIMIT,
+            too_long: None,
+            lacks_room: false,
+            no_room_since: None,
+        }
     }
 
-    /// Whether what follows the next commit may take its time.
+    /// Whether [`make_room`](Self::make_room) or [`tend`](Self::tend) has something to do, which may take its time.
     pub(super) fn are_due(&self) -> bool {
-        self.written >= self.long
+        self.written >= self.long || self.too_long.is_some() || self.lacks_room
     }
 
-    /// To be called after each commit, with about how many pages it wrote. Never fails a commit: a log that is too
-    /// long is still right.
-    pub(super) fn after_commit(&mut self, connection: &Connection, pages: usize) {
-        let Some((log, copier)) = &self.log else { return };
+    /// To be called after each commit, with about how many pages it wrote. Takes no time.
+    pub(super) fn after_commit(&mut self, pages: usize) {
+        let Some((log, _)) = &self.log else { return };
         self.written += pages;
         self.commits = self.commits.wrapping_add(1);
+        if self.commits.is_multiple_of(COMMITS) {
+            let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
+            self.too_long = (length > self.limit).then_some(length);
+        }
+    }
+
+    /// To be called after a commit that could not be written.
+    pub(super) fn after_failure(&mut self) {
+        self.lacks_room = self.log.is_some();
+    }
+
+    /// Does what is due, where nobody minds that it takes its time. Never fails a commit: a log that is too long is
+    /// still right.
+    pub(super) fn tend(&mut self, connection: &Connection) {
+        let Some((_, copier)) = &self.log else { return };
         if copier.take_done() {
             self.attempts = ATTEMPTS;
         }
         if self.attempts > 0 {
             self.start_anew(connection);
-        } else if self.are_due() {
+        } else if self.written >= self.long {
             copier.begin();
-        } else if self.commits.is_multiple_of(COMMITS) {
-            let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
-            if length > self.limit {
-                self.empty(connection, length);
-            }
+        } else if let Some(length) = self.too_long.take() {
+            self.empty(connection, length);
         }
     }
 
@@ -115,11 +140,11 @@ impl Checkpoints {
         }
     }
 
-    /// To be called after a commit that could not be written. The log may take the room that is missing: what
-    /// is in it mostly replaces pages that the database has already.
-    pub(super) fn after_failure(&mut self, connection: &Connection) {
+    /// After a commit that could not be written. The log may take the room that is missing: what is in it mostly
+    /// replaces pages that the database has already.
+    pub(super) fn make_room(&mut self, connection: &Connection) {
         let is_worth_it = self.no_room_since.is_none_or(|failed| failed.elapsed() >= PAUSE);
-        if self.log.is_some() && is_worth_it {
+        if std::mem::take(&mut self.lacks_room) && is_worth_it {
             self.no_room_since = (!empty_log(connection)).then(Instant::now);
         }
     }
@@ -188,9 +213,14 @@ mod tests {
         }
 
         fn write(&mut self) {
+            self.commit();
+            self.checkpoints.tend(&self.writer);
+        }
+
+        fn commit(&mut self) {
             let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(20000)); COMMIT";
             self.writer.execute_batch(rewrite).unwrap();
-            self.checkpoints.after_commit(&self.writer, 6);
+            self.checkpoints.after_commit(6);
         }
 
         /// Writes until `end`, or too often.
@@ -302,16 +332,18 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_readers_is_due_beforehand() {
+    fn readers_are_not_waited_for_before_it_is_due() {
         let mut site = Site::new(LONG, MIB);
         let reader = connect(&site.path);
         begin_reading(&reader);
-        site.write_until(|site| site.length() > MIB);
-        while site.checkpoints.limit == MIB {
-            let was_due = site.checkpoints.are_due();
-            site.write();
-            assert!(was_due || site.checkpoints.limit == MIB, "a caller's thread would have waited");
+        while !site.checkpoints.are_due() {
+            assert!(site.length() < 2 * MIB);
+            assert_eq!(site.checkpoints.limit, MIB, "a caller's thread would have waited");
+            site.commit();
         }
+        site.write();
+        assert!(site.checkpoints.limit > MORE);
+        assert!(!site.checkpoints.are_due());
     }
 
     #[test]
@@ -325,7 +357,7 @@ mod tests {
         let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(100000)); COMMIT";
         for _ in 0..5 * COMMITS {
             site.writer.execute_batch(rewrite).unwrap();
-            site.checkpoints.after_commit(&site.writer, 1);
+            site.checkpoints.after_commit(1);
         }
         assert!(site.checkpoints.are_due(), "{:?}", site.checkpoints);
     }

@@ -91,6 +91,7 @@ impl Writer {
     /// transaction, as SQLite does not say for every error what is left of it: the verb is answered
     /// with its error, and each of the others gets a transaction of its own.
     fn commit_together(&mut self, batch: Vec<Job>) {
+        self.checkpoints.make_room(&self.connection);
         let mut batch = self.begin(batch);
         // Looked at when the lock is there: a caller that went while it was waited for has been told that its verb
         // did not come to its turn.
@@ -99,6 +100,7 @@ impl Writer {
             return self.roll_back();
         }
         self.write(batch);
+        self.checkpoints.tend(&self.connection);
     }
 
     /// Runs and commits `batch` in the transaction that is open.
@@ -146,11 +148,11 @@ impl Writer {
         match execute(&self.connection, "COMMIT") {
             Ok(()) => {
                 batch.into_iter().for_each(|job| job.answer());
-                self.checkpoints.after_commit(&self.connection, pages);
+                self.checkpoints.after_commit(pages);
             }
             Err(error) => {
                 self.roll_back();
-                self.checkpoints.after_failure(&self.connection);
+                self.checkpoints.after_failure();
                 fail_all(batch, || failed_commit(&error));
             }
         }
