@@ -9,15 +9,18 @@ use rusqlite::{Connection, Row};
 use session_core::Result;
 
 use super::copier::Copier;
+use super::error::Failure;
 use super::lock_wait::wait_until;
 
-/// A log of about so many pages, 62.5 MiB as a rule, is copied to the database: each page that is changed over and
+/// A log of so many bytes is copied to the database: each page that is changed over and
 /// over goes there once for all of it. With SQLite's default of 1000 the same load writes a multiple of that.
 const LONG: usize = 16_000;
 
-/// How many more pages are written before the next attempt, if somebody read the log and so kept it from being
-/// started anew.
-const STEP: usize = LONG / 4;
+/// Of the pages that [`LONG`] means.
+const PAGE_BYTES: usize = 4096;
+
+/// What the log says of each page.
+const HEADER_BYTES: u32 = 24;
 
 /// How many commits in a row try to have the log started anew. Somebody reads at most instants in a busy
 /// application, and at few of them all the time.
@@ -45,7 +48,15 @@ pub(super) struct Checkpoints {
     log: Option<(PathBuf, Copier)>,
     /// About how many pages have been written since the log was started: SQLite does not tell.
     written: usize,
+    /// How many of them make it long.
     long: usize,
+    /// How many have to be written until it is copied: more than `long` if somebody read it and so kept it from
+    /// being started anew.
+    due: usize,
+    /// What a page takes in the log, in bytes.
+    frame: u64,
+    /// Of the log's file, when it was looked at last. It grows only if the log fills it.
+    length: u64,
     /// How many more commits try to copy the rest, once the thread has copied most.
     attempts: u32,
     commits: u32,
@@ -63,7 +74,12 @@ impl Checkpoints {
         // Beside the file itself, if `database` is a symbolic link to it.
         let mut log = connection.path().map_or(database, PathBuf::from).into_os_string();
         log.push("-wal");
-        Ok(Self { log: Some((log.into(), Copier::start(connection)?)), ..Self::none() })
+        let page: u32 = connection
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .map_err(|error| Failure::from(error).0)?;
+        let (long, frame) = (LONG * PAGE_BYTES / page as usize, u64::from(page + HEADER_BYTES));
+        let log = Some((log.into(), Copier::start(connection)?));
+        Ok(Self { log, long, due: long, frame, ..Self::none() })
     }
 
     pub(super) fn none() -> Self {
@@ -71,6 +87,9 @@ impl Checkpoints {
             log: None,
             written: 0,
             long: LONG,
+            due: LONG,
+            frame: u64::from(HEADER_BYTES),
+            length: 0,
             attempts: 0,
             commits: 0,
             limit: LIMIT,
@@ -82,7 +101,7 @@ impl Checkpoints {
 
     /// Whether [`make_room`](Self::make_room) or [`tend`](Self::tend) has something to do, which may take its time.
     pub(super) fn are_due(&self) -> bool {
-        self.written >= self.long || self.too_long.is_some() || self.lacks_room
+        self.written >= self.due || self.too_long.is_some() || self.lacks_room
     }
 
     /// To be called after each commit, with about how many pages it wrote. Takes no time.
@@ -92,6 +111,11 @@ impl Checkpoints {
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(COMMITS) {
             let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
+            if length > self.length {
+                let pages = usize::try_from(length / self.frame).unwrap_or(usize::MAX);
+                self.written = self.written.max(pages);
+            }
+            self.length = length;
             self.too_long = (length > self.limit).then_some(length);
         }
     }
@@ -110,7 +134,7 @@ impl Checkpoints {
         }
         if self.attempts > 0 {
             self.start_anew(connection);
-        } else if self.written >= self.long {
+        } else if self.written >= self.due {
             copier.begin();
         } else if let Some(length) = self.too_long.take() {
             self.empty(connection, length);
@@ -121,8 +145,10 @@ impl Checkpoints {
     fn start_anew(&mut self, connection: &Connection) {
         self.attempts -= 1;
         match copy(connection) {
-            Some(Copied { log, .. }) if log < self.long / 2 => (self.attempts, self.written) = (0, log),
-            _ if self.attempts == 0 => self.written = self.long.saturating_sub(STEP),
+            Some(Copied { log, .. }) if log < self.long / 2 => {
+                (self.attempts, self.written, self.due) = (0, log, self.long);
+            }
+            _ if self.attempts == 0 => self.due = self.written + self.long / 4,
             _ => {}
         }
     }
@@ -130,7 +156,7 @@ impl Checkpoints {
     /// Waits for readers.
     fn empty(&mut self, connection: &Connection, length: u64) {
         if empty_log(connection) {
-            (self.written, self.limit) = (0, LIMIT);
+            (self.written, self.due, self.limit) = (0, self.long, LIMIT);
         } else {
             self.limit = length + MORE;
             tracing::warn!(
@@ -208,7 +234,7 @@ mod tests {
             writer.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY, data)").unwrap();
             lock_wait::install(&mut writer).unwrap();
             let checkpoints = Checkpoints::start(path.clone(), connect(&path)).unwrap();
-            let checkpoints = Checkpoints { long, limit, ..checkpoints };
+            let checkpoints = Checkpoints { long, due: long, limit, ..checkpoints };
             Self { checkpoints, writer, path, _directory: directory }
         }
 
