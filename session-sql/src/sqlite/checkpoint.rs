@@ -99,7 +99,7 @@ impl Checkpoints {
         }
     }
 
-    /// Whether [`make_room`](Self::make_room) or [`tend`](Self::tend) has something to do, which may take its time.
+    /// Whether [`tend`](Self::tend) has something to do, or may have after the next commit, which may take its time.
     pub(super) fn are_due(&self) -> bool {
         self.written >= self.due || self.too_long.is_some() || self.lacks_room
     }
@@ -107,6 +107,7 @@ impl Checkpoints {
     /// To be called after each commit, with about how many pages it wrote. Takes no time.
     pub(super) fn after_commit(&mut self, pages: usize) {
         let Some((log, _)) = &self.log else { return };
+        self.lacks_room = false;
         self.written += pages;
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(COMMITS) {
@@ -128,6 +129,9 @@ impl Checkpoints {
     /// Does what is due, where nobody minds that it takes its time. Never fails a commit: a log that is too long is
     /// still right.
     pub(super) fn tend(&mut self, connection: &Connection) {
+        if self.lacks_room {
+            return self.make_room(connection);
+        }
         let Some((_, copier)) = &self.log else { return };
         if copier.take_done() {
             self.attempts = ATTEMPTS;
@@ -166,11 +170,11 @@ impl Checkpoints {
         }
     }
 
-    /// After a commit that could not be written. The log may take the room that is missing: what is in it mostly
-    /// replaces pages that the database has already.
-    pub(super) fn make_room(&mut self, connection: &Connection) {
-        let is_worth_it = self.no_room_since.is_none_or(|failed| failed.elapsed() >= PAUSE);
-        if std::mem::take(&mut self.lacks_room) && is_worth_it {
+    /// Right after a commit that could not be written. The log may take the room that is missing: what is in it
+    /// mostly replaces pages that the database has already.
+    fn make_room(&mut self, connection: &Connection) {
+        self.lacks_room = false;
+        if self.no_room_since.is_none_or(|failed| failed.elapsed() >= PAUSE) {
             self.no_room_since = (!empty_log(connection)).then(Instant::now);
         }
     }

@@ -91,7 +91,6 @@ impl Writer {
     /// transaction, as SQLite does not say for every error what is left of it: the verb is answered
     /// with its error, and each of the others gets a transaction of its own.
     fn commit_together(&mut self, batch: Vec<Job>) {
-        self.checkpoints.make_room(&self.connection);
         let mut batch = self.begin(batch);
         // Looked at when the lock is there: a caller that went while it was waited for has been told that its verb
         // did not come to its turn.
