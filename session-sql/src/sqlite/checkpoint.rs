@@ -132,7 +132,7 @@ impl Checkpoints {
         if self.lacks_room {
             return self.make_room(connection);
         }
-        let Some((_, copier)) = &self.log else { return };
+        let Some((_, copier)) = &mut self.log else { return };
         if copier.take_done() {
             self.attempts = ATTEMPTS;
         }
@@ -140,6 +140,12 @@ impl Checkpoints {
             self.start_anew(connection);
         } else if self.written >= self.due {
             copier.begin();
+            // It cannot keep up: whoever writes has to leave it time.
+            if self.too_long.is_some() {
+                copier.wait();
+                self.attempts = ATTEMPTS;
+                self.start_anew(connection);
+            }
         } else if let Some(length) = self.too_long.take() {
             self.empty(connection, length);
         }
