@@ -226,8 +226,8 @@ pub enum DeleteOutcome {
 pub struct Purged {
     /// How many records were removed.
     pub removed: u64,
-    /// Whether more dead records were seen: call again. `false` does not promise that none is left; one that
-    /// another caller is at work on may be passed over.
+    /// Whether more may be left: call again, also if none was removed. `false` does not promise that none is left;
+    /// one that another caller is at work on may be passed over.
     pub more: bool,
 }
 

@@ -117,16 +117,18 @@ impl SqliteBackend {
         let Shared { inline_writes, writer, verbs, .. } = &*self.shared;
         let verbs = Arc::clone(verbs);
         let (job, answer) = writer.call(place, move |connection| verb(&verbs, connection));
-        let Some(inline) = inline_writes else {
-            writer.send(job)?;
+        let under_way = inline_writes.as_ref().map(InlineWrites::enter);
+        let for_the_thread = match &under_way {
+            Some(under_way) => under_way.commit(job).err(),
+            None => Some(job),
+        };
+        let Some(job) = for_the_thread else {
+            drop(under_way);
+            // As for a load.
+            consume_budget().await;
             return answer.outcome().await;
         };
-        let under_way = inline.enter();
-        match under_way.commit(job) {
-            // As for a load.
-            Ok(()) => consume_budget().await,
-            Err(job) => writer.send(job)?,
-        }
+        writer.send(job)?;
         answer.outcome().await
     }
 }

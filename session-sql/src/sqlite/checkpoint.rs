@@ -9,15 +9,18 @@ use rusqlite::{Connection, Row};
 use session_core::Result;
 
 use super::copier::Copier;
+use super::error::Failure;
 use super::lock_wait::wait_until;
 
-/// A log of about so many pages, 62.5 MiB as a rule, is copied to the database: each page that is changed over and
+/// A log of so many pages of the usual size, 62.5 MiB, is copied to the database: each page that is changed over and
 /// over goes there once for all of it. With SQLite's default of 1000 the same load writes a multiple of that.
 const LONG: usize = 16_000;
 
-/// How many more pages are written before the next attempt, if somebody read the log and so kept it from being
-/// started anew.
-const STEP: usize = LONG / 4;
+/// The usual size of a page.
+const PAGE_BYTES: usize = 4096;
+
+/// What the log says of each page.
+const HEADER_BYTES: u32 = 24;
 
 /// How many commits in a row try to have the log started anew. Somebody reads at most instants in a busy
 /// application, and at few of them all the time.
@@ -45,50 +48,106 @@ pub(super) struct Checkpoints {
     log: Option<(PathBuf, Copier)>,
     /// About how many pages have been written since the log was started: SQLite does not tell.
     written: usize,
+    /// How many of them make it long.
     long: usize,
+    /// How many have to be written until it is copied: more than `long` if somebody read it and so kept it from
+    /// being started anew.
+    due: usize,
+    /// What a page takes in the log, in bytes.
+    frame: u64,
+    /// Of the log's file, when it was looked at last. It grows only if the log fills it.
+    length: u64,
     /// How many more commits try to copy the rest, once the thread has copied most.
     attempts: u32,
     commits: u32,
     limit: u64,
+    /// The length of the log's file, if it was over the limit.
+    too_long: Option<u64>,
+    /// Whether the last commit could not be written.
+    lacks_room: bool,
     no_room_since: Option<Instant>,
 }
 
 impl Checkpoints {
     /// Those of the database at `database`; `connection` is to it, and not the writer's.
     pub(super) fn start(database: PathBuf, connection: Connection) -> Result<Self> {
-        let mut log = database.into_os_string();
+        // Beside the file itself, if `database` is a symbolic link to it.
+        let mut log = connection.path().map_or(database, PathBuf::from).into_os_string();
         log.push("-wal");
-        Ok(Self { log: Some((log.into(), Copier::start(connection)?)), ..Self::none() })
+        let page: u32 = connection
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .map_err(|error| Failure::from(error).0)?;
+        let (long, frame) = (LONG * PAGE_BYTES / page as usize, u64::from(page + HEADER_BYTES));
+        let log = Some((log.into(), Copier::start(connection)?));
+        Ok(Self { log, long, due: long, frame, ..Self::none() })
     }
 
     pub(super) fn none() -> Self {
-        Self { log: None, written: 0, long: LONG, attempts: 0, commits: 0, limit: LIMIT, no_room_since: None }
+        Self {
+            log: None,
+            written: 0,
+            long: LONG,
+            due: LONG,
+            frame: u64::from(HEADER_BYTES),
+            length: 0,
+            attempts: 0,
+            commits: 0,
+            limit: LIMIT,
+            too_long: None,
+            lacks_room: false,
+            no_room_since: None,
+        }
     }
 
-    /// Whether what follows the next commit may take its time.
+    /// Whether [`tend`](Self::tend) has something to do, or may have after the next commit, which may take its time.
     pub(super) fn are_due(&self) -> bool {
-        self.written >= self.long
+        self.written >= self.due || self.too_long.is_some() || self.lacks_room
     }
 
-    /// To be called after each commit, with about how many pages it wrote. Never fails a commit: a log that is too
-    /// long is still right.
-    pub(super) fn after_commit(&mut self, connection: &Connection, pages: usize) {
-        let Some((log, copier)) = &self.log else { return };
+    /// To be called after each commit, with about how many pages it wrote. Takes no time.
+    pub(super) fn after_commit(&mut self, pages: usize) {
+        let Some((log, _)) = &self.log else { return };
+        self.lacks_room = false;
         self.written += pages;
-        self.commits += 1;
+        self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(COMMITS) {
             let length = fs::metadata(log).map_or(0, |metadata| metadata.len());
-            if length > self.limit {
-                return self.empty(connection, length);
+            if length > self.length {
+                let pages = usize::try_from(length / self.frame).unwrap_or(usize::MAX);
+                self.written = self.written.max(pages);
             }
+            self.length = length;
+            self.too_long = (length > self.limit).then_some(length);
         }
+    }
+
+    /// To be called after a commit that could not be written.
+    pub(super) fn after_failure(&mut self) {
+        self.lacks_room = self.log.is_some();
+    }
+
+    /// Does what is due, where nobody minds that it takes its time. Never fails a commit: a log that is too long is
+    /// still right.
+    pub(super) fn tend(&mut self, connection: &Connection) {
+        if self.lacks_room {
+            return self.make_room(connection);
+        }
+        let Some((_, copier)) = &mut self.log else { return };
         if copier.take_done() {
             self.attempts = ATTEMPTS;
         }
         if self.attempts > 0 {
             self.start_anew(connection);
-        } else if self.are_due() {
+        } else if self.written >= self.due {
             copier.begin();
+            // It cannot keep up: whoever writes has to leave it time.
+            if self.too_long.is_some() {
+                copier.wait();
+                self.attempts = ATTEMPTS;
+                self.start_anew(connection);
+            }
+        } else if let Some(length) = self.too_long.take() {
+            self.empty(connection, length);
         }
     }
 
@@ -96,8 +155,10 @@ impl Checkpoints {
     fn start_anew(&mut self, connection: &Connection) {
         self.attempts -= 1;
         match copy(connection) {
-            Some(Copied { log, .. }) if log < self.long / 2 => (self.attempts, self.written) = (0, log),
-            _ if self.attempts == 0 => self.written = self.long.saturating_sub(STEP),
+            Some(Copied { log, .. }) if log < self.long / 2 => {
+                (self.attempts, self.written, self.due) = (0, log, self.long);
+            }
+            _ if self.attempts == 0 => self.due = self.written + self.long / 4,
             _ => {}
         }
     }
@@ -105,7 +166,7 @@ impl Checkpoints {
     /// Waits for readers.
     fn empty(&mut self, connection: &Connection, length: u64) {
         if empty_log(connection) {
-            (self.written, self.limit) = (0, LIMIT);
+            (self.written, self.due, self.limit) = (0, self.long, LIMIT);
         } else {
             self.limit = length + MORE;
             tracing::warn!(
@@ -115,11 +176,11 @@ impl Checkpoints {
         }
     }
 
-    /// To be called after a commit that could not be written. The log may take the room that is missing: what
-    /// is in it mostly replaces pages that the database has already.
-    pub(super) fn after_failure(&mut self, connection: &Connection) {
-        let is_worth_it = self.no_room_since.is_none_or(|failed| failed.elapsed() >= PAUSE);
-        if self.log.is_some() && is_worth_it {
+    /// Right after a commit that could not be written. The log may take the room that is missing: what is in it
+    /// mostly replaces pages that the database has already.
+    fn make_room(&mut self, connection: &Connection) {
+        self.lacks_room = false;
+        if self.no_room_since.is_none_or(|failed| failed.elapsed() >= PAUSE) {
             self.no_room_since = (!empty_log(connection)).then(Instant::now);
         }
     }
@@ -134,14 +195,15 @@ pub(super) struct Copied {
     pub(super) left: usize,
 }
 
-/// Copies what can be copied without waiting for anybody.
+/// Copies what can be copied without waiting for anybody. `None` if somebody else is copying.
 pub(super) fn copy(connection: &Connection) -> Option<Copied> {
     let copied = |row: &Row<'_>| {
+        // It says -1 pages of what it has not come to see.
         let [log, copied] = [row.get::<_, i64>("log")?, row.get("checkpointed")?];
-        let pages = |count: i64| usize::try_from(count).unwrap_or(0);
-        Ok(Copied { log: pages(log), left: pages(log - copied) })
+        let pages = |count: i64| usize::try_from(count).ok();
+        Ok(pages(log).zip(pages(log - copied)).map(|(log, left)| Copied { log, left }))
     };
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).ok()
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], copied).ok()?
 }
 
 /// Copies all of the log to the database, waits until nobody reads from it, and cuts it off. Whether it did.
@@ -182,14 +244,19 @@ mod tests {
             writer.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY, data)").unwrap();
             lock_wait::install(&mut writer).unwrap();
             let checkpoints = Checkpoints::start(path.clone(), connect(&path)).unwrap();
-            let checkpoints = Checkpoints { long, limit, ..checkpoints };
+            let checkpoints = Checkpoints { long, due: long, limit, ..checkpoints };
             Self { checkpoints, writer, path, _directory: directory }
         }
 
         fn write(&mut self) {
+            self.commit();
+            self.checkpoints.tend(&self.writer);
+        }
+
+        fn commit(&mut self) {
             let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(20000)); COMMIT";
             self.writer.execute_batch(rewrite).unwrap();
-            self.checkpoints.after_commit(&self.writer, 6);
+            self.checkpoints.after_commit(6);
         }
 
         /// Writes until `end`, or too often.
@@ -276,5 +343,75 @@ mod tests {
         site.checkpoints.limit = MIB;
         site.write_until(|site| site.length() < MIB);
         assert_eq!(site.checkpoints.limit, LIMIT, "which is the one of every database from then on");
+    }
+
+    #[test]
+    fn a_log_that_somebody_else_copies_is_not_taken_for_empty() {
+        let mut site = Site::new(LONG, LIMIT);
+        (0..20).for_each(|_| site.write());
+        // Holds the lock of those that copy, and waits for the one of those that write.
+        let (lock, other) = (connect(&site.path), connect(&site.path));
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        thread::scope(|scope| {
+            let is_busy = |row: &Row<'_>| row.get::<_, bool>("busy");
+            scope
+                .spawn(move || while other.query_row("PRAGMA wal_checkpoint(FULL)", [], is_busy).unwrap() {});
+            while !site.writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], is_busy).unwrap() {
+                thread::yield_now();
+            }
+            let copied = copy(&site.writer);
+            lock.execute_batch("ROLLBACK").unwrap();
+            assert_eq!(copied, None);
+        });
+        assert!(copy(&site.writer).unwrap().log > 0);
+    }
+
+    #[test]
+    fn readers_are_not_waited_for_before_it_is_due() {
+        let mut site = Site::new(LONG, MIB);
+        let reader = connect(&site.path);
+        begin_reading(&reader);
+        while !site.checkpoints.are_due() {
+            assert!(site.length() < 2 * MIB);
+            assert_eq!(site.checkpoints.limit, MIB, "a caller's thread would have waited");
+            site.commit();
+        }
+        site.write();
+        assert!(site.checkpoints.limit > MORE);
+        assert!(!site.checkpoints.are_due());
+    }
+
+    #[test]
+    fn a_log_of_more_pages_than_were_counted_is_long_all_the_same() {
+        let mut site = Site::new(300, u64::MAX);
+        for _ in 0..3 {
+            site.write_until(|site| site.checkpoints.are_due());
+            site.write_until(|site| !site.checkpoints.are_due());
+        }
+        // Many times as much as is said to be written.
+        let rewrite = "BEGIN; DELETE FROM t; INSERT INTO t VALUES (1, randomblob(100000)); COMMIT";
+        for _ in 0..5 * COMMITS {
+            site.writer.execute_batch(rewrite).unwrap();
+            site.checkpoints.after_commit(1);
+        }
+        assert!(site.checkpoints.are_due(), "{:?}", site.checkpoints);
+    }
+
+    #[test]
+    fn commits_may_go_on_for_ever() {
+        let mut site = Site::new(LONG, LIMIT);
+        site.checkpoints.commits = u32::MAX;
+        site.write();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_log_is_looked_for_where_sqlite_has_it() {
+        let site = Site::new(LONG, LIMIT);
+        let link = site.path.with_file_name("link.db");
+        std::os::unix::fs::symlink(&site.path, &link).unwrap();
+        let checkpoints = Checkpoints::start(link.clone(), connect(&link)).unwrap();
+        assert!(checkpoints.log.unwrap().0.exists());
     }
 }

@@ -1,10 +1,8 @@
 //! The thread that copies a long write-ahead log to the database while writes go on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
 use session_core::Result;
 
@@ -16,13 +14,10 @@ use super::thread::spawn;
 pub(super) struct Copier {
     /// `None` while it is dropped.
     begin: Option<Sender<()>>,
-    state: Arc<AtomicU8>,
+    done: Receiver<()>,
+    is_at_work: bool,
     thread: Option<JoinHandle<()>>,
 }
-
-const IDLE: u8 = 0;
-const AT_WORK: u8 = 1;
-const DONE: u8 = 2;
 
 /// Each round copies what was written during the one before, so they get shorter.
 const ROUNDS: usize = 4;
@@ -32,33 +27,39 @@ const FEW: usize = 500;
 
 impl Copier {
     pub(super) fn start(connection: Connection) -> Result<Self> {
-        let (begin, requests) = bounded(1);
-        let state = Arc::new(AtomicU8::new(IDLE));
-        let shared = Arc::clone(&state);
+        let ((begin, requests), (reports, done)) = (bounded(1), bounded(1));
         let thread = spawn(move || {
             while let Ok(()) = requests.recv() {
                 // An error is for the writer to meet, whose commits it may fail.
                 let mut rounds = (0..ROUNDS).map_while(|_| copy(&connection));
                 let _ = rounds.find(|Copied { left, .. }| *left <= FEW);
-                shared.store(DONE, Ordering::Release);
+                // There is room: it is begun again only once this was received.
+                let _ = reports.try_send(());
             }
         })?;
-        Ok(Self { begin: Some(begin), state, thread: Some(thread) })
+        Ok(Self { begin: Some(begin), done, is_at_work: false, thread: Some(thread) })
     }
 
     /// Has it begin, unless it is at work.
-    pub(super) fn begin(&self) {
-        if self.state.compare_exchange(IDLE, AT_WORK, Ordering::AcqRel, Ordering::Acquire).is_ok()
-            && let Some(begin) = &self.begin
-        {
-            // There is room: it takes what it was sent before it says that it is done.
-            let _ = begin.try_send(());
+    pub(super) fn begin(&mut self) {
+        if let Some(begin) = self.begin.as_ref().filter(|_| !self.is_at_work) {
+            self.is_at_work = begin.try_send(()).is_ok();
         }
     }
 
     /// Whether it has ended its work since this was asked the last time.
-    pub(super) fn take_done(&self) -> bool {
-        self.state.compare_exchange(DONE, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    pub(super) fn take_done(&mut self) -> bool {
+        let is_done = self.is_at_work && self.done.try_recv().is_ok();
+        self.is_at_work &= !is_done;
+        is_done
+    }
+
+    /// Waits until it has ended its work.
+    pub(super) fn wait(&mut self) {
+        if self.is_at_work {
+            let _ = self.done.recv();
+            self.is_at_work = false;
+        }
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn it_copies_what_is_there_and_says_once_that_it_has() {
-        let (directory, copier, writer) = site(100);
+        let (directory, mut copier, writer) = site(100);
         assert!(!copier.take_done());
         let before = std::fs::metadata(directory.path().join("a.db")).unwrap().len();
         copier.begin();
@@ -107,8 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn it_can_be_waited_for() {
+        let (_directory, mut copier, writer) = site(100);
+        copier.wait();
+        copier.begin();
+        copier.wait();
+        assert_eq!(copy(&writer).unwrap().left, 0);
+        assert!(!copier.take_done());
+    }
+
+    #[test]
     fn it_does_not_try_for_ever_to_copy_what_is_being_read() {
-        let (_directory, copier, writer) = site(1);
+        let (_directory, mut copier, writer) = site(1);
         let reader = Connection::open(writer.path().unwrap()).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
         for _ in 0..300 {
@@ -124,7 +135,7 @@ mod tests {
     #[test]
     fn it_ends_when_it_is_dropped_at_work_as_well() {
         for begins in [false, true] {
-            let (directory, copier, writer) = site(200);
+            let (directory, mut copier, writer) = site(200);
             if begins {
                 copier.begin();
             }

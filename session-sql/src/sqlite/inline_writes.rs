@@ -86,9 +86,16 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let mut connection = Connection::open(directory.path().join("a.db")).unwrap();
             connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
-            connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
+            connection
+                .execute_batch("PRAGMA foreign_keys = ON; CREATE TABLE t (n INTEGER PRIMARY KEY)")
+                .unwrap();
+            // Whatever refers to a number that is not there fails the commit, not the statement.
+            let child = "CREATE TABLE child (n REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)";
+            connection.execute_batch(child).unwrap();
             lock_wait::install(&mut connection).unwrap();
-            let writer = Arc::new(Mutex::new(Writer::new(connection, Checkpoints::none())));
+            let path = directory.path().join("a.db");
+            let checkpoints = Checkpoints::start(path.clone(), Connection::open(path).unwrap()).unwrap();
+            let writer = Arc::new(Mutex::new(Writer::new(connection, checkpoints)));
             let writes = InlineWrites::new(writer, Arc::default());
             writes.warmth.heat();
             Self { writes, queue: Queue::new(1, Duration::from_secs(60)).0, directory }
@@ -147,6 +154,19 @@ mod tests {
         assert!(!site.accepts(SMALL));
         drop(other);
         assert!(site.accepts(SMALL));
+    }
+
+    #[tokio::test]
+    async fn room_after_a_failed_commit_is_made_by_the_thread() {
+        let site = Site::new();
+        let log = site.directory.path().join("a.db-wal");
+        let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", [])?);
+        let (job, answer) = site.queue.call(SMALL, orphan);
+        assert!(site.writes.enter().commit(job).is_ok());
+        assert_eq!(answer.outcome().await.unwrap_err().kind(), ErrorKind::Internal);
+        assert!(log.metadata().unwrap().len() > 0, "to empty it takes a flush");
+        site.writes.warmth.heat();
+        assert!(!site.accepts(SMALL));
     }
 
     #[test]

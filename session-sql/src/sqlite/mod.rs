@@ -57,8 +57,8 @@
 //! - A record over SQLite's limit (1 GB) is [`TooLarge`](session_core::ErrorKind::TooLarge).
 //! - New files can be read by their owner only (mode 0600; SQLite gives its `-wal` and `-shm` files the
 //!   same). An existing file keeps its mode. The `-wal` file grows to about 64 MiB under load, to twice that
-//!   if somebody reads at all times, and further only while one read goes on. A thread copies it to the database
-//!   beside the writes, of which the last ones wait for the rest. All three files belong together when they
+//!   if somebody reads at all times or writes outrun the disk, and further only while one read goes on. A thread
+//!   copies it to the database beside the writes, of which the last ones wait for the rest. All three files belong together when they
 //!   are copied. Closing makes them one again.
 //! - A full disk is [`Unavailable`](session_core::ErrorKind::Unavailable); what was stored stays, loads go on,
 //!   and writes do once there is room. A file that can only be read is refused when connecting.

@@ -99,6 +99,7 @@ impl Writer {
             return self.roll_back();
         }
         self.write(batch);
+        self.checkpoints.tend(&self.connection);
     }
 
     /// Runs and commits `batch` in the transaction that is open.
@@ -146,11 +147,11 @@ impl Writer {
         match execute(&self.connection, "COMMIT") {
             Ok(()) => {
                 batch.into_iter().for_each(|job| job.answer());
-                self.checkpoints.after_commit(&self.connection, pages);
+                self.checkpoints.after_commit(pages);
             }
             Err(error) => {
                 self.roll_back();
-                self.checkpoints.after_failure(&self.connection);
+                self.checkpoints.after_failure();
                 fail_all(batch, || failed_commit(&error));
             }
         }

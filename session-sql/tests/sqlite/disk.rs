@@ -148,3 +148,43 @@ async fn child_whose_log_fills_the_disk() {
     }
     assert!((1..100).contains(&failed), "{failed} of 1000 did not fit");
 }
+
+/// Writes that are alone and small run on the calling thread.
+#[tokio::test]
+async fn enospc_fails_lone_writes_until_there_is_room() {
+    let (directory, path) = database();
+    let script = format!("mount -t tmpfs -o size=4m tmpfs '{}'", directory.path().display());
+    succeeded(child_after(&script, "child_with_lone_writes", &path).spawn().unwrap());
+}
+
+#[tokio::test]
+#[ignore = "a child of enospc_fails_lone_writes_until_there_is_room"]
+async fn child_with_lone_writes() {
+    let path = given_path();
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let ballast = path.with_file_name("ballast");
+    fs::write(&ballast, vec![0; 1 << 20]).unwrap();
+    let content = "x".repeat(3_000);
+    let mut created = 0;
+    let error = loop {
+        match backend.create(id(created), record(&content), now()).await {
+            Ok(_) => created += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(created > 100, "{created}");
+    for _ in 0..100 {
+        let error = backend.create(id(created), record(&"x".repeat(15_000)), now()).await;
+        assert!(error.is_ok() || error.unwrap_err().kind() == ErrorKind::Unavailable);
+        let _ = backend.delete(id(created), None, now()).await;
+        assert_eq!(backend.load(id(0), now()).await.unwrap(), Some(record(&content)));
+    }
+    fs::remove_file(ballast).unwrap();
+    for number in created + 1..created + 10 {
+        create(&backend, number, record(&content)).await;
+    }
+    for number in (0..created).chain(created + 1..created + 10) {
+        assert_eq!(backend.load(id(number), now()).await.unwrap(), Some(record(&content)), "{number}");
+    }
+}

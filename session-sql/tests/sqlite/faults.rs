@@ -186,18 +186,24 @@ fn no_async_runtime_is_needed() {
     }
 
     let waker = Waker::from(Arc::new(Unpark(current())));
-    let mut future = Box::pin(async {
-        let backend = SqliteBackend::connect(SqliteConfig::in_memory()).await.unwrap();
-        create(&backend, 1, record("x")).await;
-        backend.load(id(1), now()).await.unwrap()
-    });
-    let loaded = loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(loaded) => break loaded,
-            Poll::Pending => park(),
-        }
-    };
-    assert_eq!(loaded, Some(record("x")));
+    let (_directory, path) = database();
+    for config in [SqliteConfig::in_memory(), SqliteConfig::new(&path)] {
+        let mut future = Box::pin(async {
+            let backend = SqliteBackend::connect(config).await.unwrap();
+            // More than it takes until files are served on the calling thread.
+            for number in 0..1_000 {
+                create(&backend, number, record("x")).await;
+            }
+            backend.load(id(1), now()).await.unwrap()
+        });
+        let loaded = loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(loaded) => break loaded,
+                Poll::Pending => park(),
+            }
+        };
+        assert_eq!(loaded, Some(record("x")));
+    }
 }
 
 #[tokio::test]
