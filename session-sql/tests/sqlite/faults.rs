@@ -102,6 +102,28 @@ async fn modes_of_new_files_are_private_and_old_ones_stay() {
     assert_eq!(fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_is_another_name_of_the_database() {
+    use std::os::unix::fs::symlink;
+    let (directory, path) = database();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let link = elsewhere.join("link.db");
+    symlink(&path, &link).unwrap();
+
+    let error = refused(SqliteConfig::new(&link)).await;
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("link.db: a symbolic link to nothing"), "{error}");
+    assert!(!path.exists());
+
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let by_link = SqliteBackend::open(&link).await.unwrap();
+    create(&by_link, 1, record("x")).await;
+    assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1, "the log is beside the database");
+}
+
 #[tokio::test]
 async fn a_held_lock_times_out_and_loads_go_on() {
     let (_directory, path) = database();
