@@ -68,6 +68,8 @@
 //!   it is one database by all of these names. A link to nothing is
 //!   [`Config`](session_core::ErrorKind::Config). Do not give the file a second name by a hard link: whoever opens
 //!   that has a log of its own, which damages the database.
+//! - A disk that cannot be read is [`Corrupt`](session_core::ErrorKind::Corrupt) where SQLite takes it for a damaged
+//!   file, and [`Unavailable`](session_core::ErrorKind::Unavailable) otherwise.
 //! - Do not replace or remove the file under a running backend: SQLite goes on with the old one.
 //!
 //! # Reading the table from outside

@@ -11,6 +11,7 @@ mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod io_faults;
 mod power_cut;
 mod processes;
 #[path = "../shared/records.rs"]
