@@ -8,6 +8,8 @@ mod case;
 mod cases;
 mod check;
 mod context;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+pub mod disk;
 mod equivalence;
 mod execute;
 mod expected;

@@ -20,8 +20,9 @@ const DRIVERS: [&str; 4] = ["memory", "sqlite", "postgres", "redis"];
 const LEAST_CASES: u64 = 100;
 
 /// Files that hold one line, `<n> of <n> broken <what> caught`; every other file holds rows.
-const BROKEN: [Broken; 2] = [
+const BROKEN: [Broken; 3] = [
     Broken { file: "broken.txt", what: "backends", least: 30 },
+    Broken { file: "broken-processes.txt", what: "stores", least: 6 },
     Broken { file: "broken-integrations.txt", what: "integrations", least: 10 },
 ];
 
@@ -206,6 +207,7 @@ mod tests {
     const MEMORY: &str = "memory | A 90 B 12 C 6 | total 109, failed 0, skipped 1";
     const SQLITE: &str = "sqlite | A 90 B 12 C 6 | total 108, failed 0, skipped 0";
     const BACKENDS: (&str, &str) = ("broken.txt", "31 of 31 broken backends caught");
+    const STORES: (&str, &str) = ("broken-processes.txt", "6 of 6 broken stores caught");
     const INTEGRATIONS: (&str, &str) = ("broken-integrations.txt", "11 of 11 broken integrations caught");
 
     fn table(files: &[(&str, &str)]) -> Table {
@@ -215,30 +217,33 @@ mod tests {
     }
 
     fn full(memory: &str, broken: &str) -> Vec<String> {
-        table(&[("memory.txt", memory), ("sqlite.txt", SQLITE), (BACKENDS.0, broken), INTEGRATIONS])
-            .problems(false, &[])
+        let rows = [("memory.txt", memory), ("sqlite.txt", SQLITE)];
+        table(&[rows[0], rows[1], (BACKENDS.0, broken), STORES, INTEGRATIONS]).problems(false, &[])
     }
 
     #[test]
     fn a_full_table_has_no_problem_and_prints_as_written() {
-        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), BACKENDS, INTEGRATIONS];
+        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), BACKENDS, STORES, INTEGRATIONS];
         let table = table(&files);
         assert_eq!(table.problems(false, &[]), Vec::<String>::new());
-        let (backends, integrations) = (BACKENDS.1, INTEGRATIONS.1);
-        assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{backends}\n{integrations}\n"));
+        let broken = [BACKENDS.1, STORES.1, INTEGRATIONS.1].join("\n");
+        assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{broken}\n"));
     }
 
     #[test]
     fn a_missing_row_fails_a_full_run_only() {
         let table = table(&[("memory.txt", MEMORY)]);
         let problems = table.problems(false, &[]);
-        let reports = ["no report on the broken backends", "no report on the broken integrations"];
-        assert_eq!(problems, [reports[0], reports[1], "no row for sqlite"]);
+        let reports =
+            ["backends", "stores", "integrations"].map(|what| format!("no report on the broken {what}"));
+        assert_eq!(problems[..3], reports);
+        assert_eq!(problems[3..], ["no row for sqlite"]);
         assert_eq!(table.problems(true, &[]), Vec::<String>::new());
         assert_eq!(
             table.to_string(),
             format!(
-                "{MEMORY}\nsqlite | did not run\nbroken backends did not run\nbroken integrations did not run\n"
+                "{MEMORY}\nsqlite | did not run\nbroken backends did not run\nbroken stores did not run\n\
+                 broken integrations did not run\n"
             )
         );
     }
@@ -251,10 +256,10 @@ mod tests {
             ("sqlite | | total 0, failed 0, skipped 27", 0),
             ("sqlite | A 109 | total 109, failed 1, skipped 0", 1),
         ] {
-            let table = table(&[("memory.txt", MEMORY), ("sqlite.txt", row), BACKENDS, INTEGRATIONS]);
+            let table = table(&[("memory.txt", MEMORY), ("sqlite.txt", row), BACKENDS, STORES, INTEGRATIONS]);
             assert_eq!(table.problems(false, &excused).len(), problems, "{row}");
         }
-        assert!(!table(&[BACKENDS, INTEGRATIONS]).problems(false, &excused).is_empty());
+        assert!(!table(&[BACKENDS, STORES, INTEGRATIONS]).problems(false, &excused).is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod list;
 mod load;
 mod matrix;
 mod packet;
+mod processes;
 mod purge;
 mod run;
 mod store;
@@ -30,6 +31,7 @@ use session_core::{
 };
 
 use self::handle::Copies;
+pub use self::processes::run_processes;
 pub use self::run::run;
 pub(crate) use self::run::{Proof, Suspect, prove};
 use self::store::{LIMIT, Store};

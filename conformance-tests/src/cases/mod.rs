@@ -20,10 +20,15 @@ mod unreadable;
 
 use crate::case::Case;
 
-/// Every case, of backends and of whatever stands on them. Those that start processes are not for broken
-/// backends: these live in the process of their test.
+/// Every case, of backends and of whatever stands on them. Those that start processes have broken
+/// stores of their own: the other broken backends live in the process of their test.
 pub(crate) fn all() -> Vec<Case> {
-    [backend(), processes::CASES.to_vec(), sessions::all()].concat()
+    [backend(), processes(), sessions::all()].concat()
+}
+
+/// The cases in which several processes use one store.
+pub(crate) fn processes() -> Vec<Case> {
+    processes::CASES.to_vec()
 }
 
 /// The cases that look at one backend through its own verbs: those that broken backends must fail.

@@ -65,6 +65,12 @@
 //! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
 //!   it is. A delete without revision removes it, and so does a purge if its expiry can still be compared. A list
 //!   leaves it out, with a warning, so that one bad row keeps nobody else from being signed out.
+//! - A symbolic link to the file is followed when connecting: the `-wal` and `-shm` files are beside the file itself, so
+//!   it is one database by all of these names. A link to nothing is
+//!   [`Config`](session_core::ErrorKind::Config). Do not give the file a second name by a hard link: whoever opens
+//!   that has a log of its own, which damages the database.
+//! - A disk that cannot be read is [`Corrupt`](session_core::ErrorKind::Corrupt) where SQLite takes it for a damaged
+//!   file, and [`Unavailable`](session_core::ErrorKind::Unavailable) otherwise.
 //! - Do not replace or remove the file under a running backend: SQLite goes on with the old one.
 //!
 //! # Reading the table from outside

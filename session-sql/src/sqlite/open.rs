@@ -101,13 +101,14 @@ fn connect_readers(config: &SqliteConfig, path: &Path) -> Result<Vec<Connection>
 
 /// The absolute path of the database file, which exists afterwards.
 ///
-/// Absolute, because SQLite takes some relative ones (`:memory:`, `file:..`) for something else.
+/// Absolute, because SQLite takes some relative ones (`:memory:`, `file:..`) for something else. Without symbolic
+/// links, as the log is beside the file itself.
 fn resolve(config: &SqliteConfig, path: &Path) -> Result<PathBuf> {
     let path = absolute(path)
         .map_err(|error| Error::new(ErrorKind::Config, error).with_detail("the database path is empty"))?;
     let result = if config.create_if_missing { create(&path) } else { fs::metadata(&path).map(drop) };
     match result {
-        Ok(()) => Ok(path),
+        Ok(()) => without_links(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let missing = if config.create_if_missing { "its directory" } else { "it" };
             let detail = format!("the database file {}: {missing} does not exist", path.display());
@@ -115,6 +116,24 @@ fn resolve(config: &SqliteConfig, path: &Path) -> Result<PathBuf> {
         }
         Err(error) => Err(Error::new(ErrorKind::Unavailable, error)),
     }
+}
+
+#[cfg(unix)]
+fn without_links(path: PathBuf) -> Result<PathBuf> {
+    fs::canonicalize(&path).map_err(|error| match error.kind() {
+        // It was not made, as its name is taken.
+        io::ErrorKind::NotFound => {
+            let detail = format!("the database file {}: a symbolic link to nothing", path.display());
+            Error::new(ErrorKind::Config, error).with_detail(detail)
+        }
+        _ => Error::new(ErrorKind::Unavailable, error),
+    })
+}
+
+/// Elsewhere SQLite may not understand what resolving makes of a path.
+#[cfg(not(unix))]
+fn without_links(path: PathBuf) -> Result<PathBuf> {
+    Ok(path)
 }
 
 /// Creates the file for its owner only, unless it is there. SQLite takes an empty file for a new
@@ -186,4 +205,20 @@ fn prepare(connection: &mut Connection, table: &TableName, migrate: bool) -> Res
     // On a database that can only be read, SQLite begins a transaction for reading and does not mind.
     transaction.execute(&format!("DELETE FROM \"{table}\" WHERE false"), [])?;
     Ok(transaction.commit()?)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_a_link_is_that_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file.db"), directory.path().join("link.db"));
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let opened = open(&SqliteConfig::new(link), &TableName::parse("sessions").unwrap()).unwrap();
+        let looked_after = format!("{:?}", opened.checkpoints);
+        assert!(looked_after.contains("file.db-wal"), "{looked_after}");
+    }
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::common::{create, database, dump, id, now, raw, record};
-use session_core::{Error, ErrorKind, SessionBackend, SessionManager};
+use crate::common::{NOW, at, create, database, dump, id, now, raw, record};
+use session_core::{Durability, Error, ErrorKind, SessionBackend, SessionManager};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
 async fn refused(config: SqliteConfig) -> Error {
@@ -100,6 +100,53 @@ async fn modes_of_new_files_are_private_and_old_ones_stay() {
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o640)).unwrap();
     SqliteBackend::open(&shared).await.unwrap();
     assert_eq!(fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_is_another_name_of_the_database() {
+    use std::os::unix::fs::symlink;
+    let (directory, path) = database();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let link = elsewhere.join("link.db");
+    symlink(&path, &link).unwrap();
+
+    let error = refused(SqliteConfig::new(&link)).await;
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("link.db: a symbolic link to nothing"), "{error}");
+    assert!(!path.exists());
+
+    let backend = SqliteBackend::open(&path).await.unwrap();
+    let by_link = SqliteBackend::open(&link).await.unwrap();
+    create(&by_link, 1, record("x")).await;
+    assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1, "the log is beside the database");
+}
+
+#[tokio::test]
+async fn clean_restart_keeps_everything() {
+    let (_directory, path) = database();
+    for durability in [Durability::ProcessCrash, Durability::PowerLoss] {
+        let config = SqliteConfig::new(&path).with_durability(durability);
+        let backend = SqliteBackend::connect(config.clone()).await.unwrap();
+        let start = dump(&path).len() as u32;
+        for number in start..start + 50 {
+            let whole = record(&number.to_string()).with_principal(crate::common::principal("alice"));
+            create(&backend, number, whole).await;
+        }
+        assert!(backend.touch(id(start), at(NOW + 5_000), now()).await.unwrap());
+        let _ = backend.delete(id(start + 1), None, now()).await.unwrap();
+        let before = dump(&path);
+        drop(backend);
+        let again = SqliteBackend::connect(config).await.unwrap();
+        assert_eq!(dump(&path), before);
+        let listed =
+            again.list(crate::common::principal("alice").as_ref(), None, 1_000, now()).await.unwrap();
+        assert_eq!(listed.sessions.len(), before.len());
+        // So that the ids of the next round are new.
+        create(&again, start + 1, record("x").with_principal(crate::common::principal("alice"))).await;
+    }
 }
 
 #[tokio::test]

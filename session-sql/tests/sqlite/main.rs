@@ -11,7 +11,9 @@ mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod io_faults;
 mod model;
+mod power_cut;
 mod processes;
 #[path = "../shared/records.rs"]
 mod records;

@@ -1,0 +1,354 @@
+//! The verbs that a recorded process calls, and which states of the store may follow from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use session_core::{
+    CreateOutcome, DeleteOutcome, Durability, Error, ErrorKind, Record, Result, Revision, SessionBackend,
+    SessionId, Timestamp, UpdateOutcome,
+};
+use tokio::task::JoinSet;
+
+use super::control::Control;
+use super::plan::{NOW, PLAN, Plan, at, id, verb};
+
+/// What a store holds: every record, dead ones too.
+pub type State = BTreeMap<SessionId, Record>;
+
+/// Every verb, one after another and several at a time: the same in the process that calls them and in the test
+/// that judges what is left.
+#[derive(Debug)]
+pub struct History {
+    verbs: Vec<Verb>,
+    rounds: Vec<Range<usize>>,
+    /// Of rounds.
+    parts: Vec<Range<usize>>,
+    /// Before each round, and after the last.
+    states: Vec<State>,
+}
+
+/// A call, with what it changes.
+#[derive(Clone, Debug)]
+pub(super) struct Verb {
+    pub(super) number: usize,
+    pub(super) call: Call,
+    pub(super) changes: BTreeMap<SessionId, Option<Record>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    Create { record: Record, now: Timestamp },
+    Update { expected: Revision, record: Record },
+    Touch { expires_at: Timestamp },
+    Delete,
+    Purge,
+}
+
+impl History {
+    /// Create, create over an expired record, update, touch, delete and purge, records that grow and shrink.
+    #[must_use]
+    pub fn of_every_verb() -> Self {
+        let mut history =
+            Self { verbs: Vec::new(), rounds: Vec::new(), parts: Vec::new(), states: vec![State::new()] };
+        for part in PLAN {
+            let start = history.rounds.len();
+            part.iter().for_each(|round| history.add(round));
+            history.parts.push(start..history.rounds.len());
+        }
+        history
+    }
+
+    fn add(&mut self, round: &[Plan]) {
+        let (start, before) = (self.verbs.len(), self.states[self.rounds.len()].clone());
+        let mut after = before.clone();
+        for plan in round {
+            let verb = verb(self.verbs.len(), *plan, &before);
+            for (id, record) in &verb.changes {
+                match record {
+                    Some(record) => after.insert(*id, record.clone()),
+                    None => after.remove(id),
+                };
+            }
+            self.verbs.push(verb);
+        }
+        self.rounds.push(start..self.verbs.len());
+        self.states.push(after);
+    }
+
+    /// How many parts it has. Between them the process may close its store, or have it tidy up.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Calls the verbs of a part, and marks when each begins and when it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// Those of the verbs; [`Internal`](ErrorKind::Internal) if one has another outcome than it must have on a store
+    /// that keeps the contract.
+    pub async fn play(
+        &self,
+        part: usize,
+        backend: &Arc<dyn SessionBackend>,
+        control: &Arc<Mutex<Control>>,
+    ) -> Result<()> {
+        let mark = |control: &Mutex<Control>, text: String| {
+            let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
+            control.mark(&text).map_err(|error| Error::new(ErrorKind::Internal, error))
+        };
+        for round in &self.rounds[self.parts[part].clone()] {
+            let mut tasks = JoinSet::new();
+            for verb in &self.verbs[round.clone()] {
+                mark(control, format!("{BEGUN}{}", verb.number))?;
+                let (verb, backend, control) = (verb.clone(), backend.clone(), control.clone());
+                tasks.spawn(async move {
+                    verb.call(&*backend).await?;
+                    mark(&control, format!("{ACKNOWLEDGED}{}", verb.number))
+                });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.map_err(|error| Error::new(ErrorKind::Internal, error))??;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is stored, dead records too.
+    ///
+    /// # Errors
+    ///
+    /// Those of the verbs; [`Corrupt`](ErrorKind::Corrupt) if loads and a list differ.
+    pub async fn find(&self, backend: &dyn SessionBackend) -> Result<State> {
+        let mut state = State::new();
+        let sessions: BTreeSet<_> = self.verbs.iter().flat_map(|verb| verb.changes.keys()).collect();
+        for session in sessions {
+            // At the beginning of time nothing has expired.
+            if let Some(record) = backend.load(*session, Timestamp::MIN).await? {
+                state.insert(*session, record);
+            }
+        }
+        match listed(backend).await {
+            Ok(listed) if listed == state => Ok(state),
+            Ok(_) => Err(Error::describe(ErrorKind::Corrupt, "a list shows other records than loads")),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(state),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a store that promises `durability` may hold `found` after a power cut at this point: with
+    /// [`PowerLoss`](Durability::PowerLoss) all that was acknowledged; with less, what the verbs up to some
+    /// moment have made. In both, each verb as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn judge(
+        &self,
+        progress: &Progress,
+        durability: Durability,
+        found: &State,
+    ) -> std::result::Result<(), String> {
+        let is_over = |round: &Range<usize>| round.clone().all(|verb| progress.acknowledged.contains(&verb));
+        let current = self.rounds.iter().take_while(|round| is_over(round)).count();
+        if durability == Durability::PowerLoss {
+            return self.follows(current, progress, true, found);
+        }
+        if (0..=current).any(|round| self.follows(round, progress, false, found).is_ok()) {
+            return Ok(());
+        }
+        let shown: Vec<_> = found.iter().map(|(id, record)| shown(*id, Some(record))).collect();
+        Err(format!("no beginning of the history leads to this: {}", shown.join("; ")))
+    }
+
+    /// Whether `found` is what there was before a round, and some of the round's verbs.
+    fn follows(
+        &self,
+        round: usize,
+        progress: &Progress,
+        keeps_acknowledged: bool,
+        found: &State,
+    ) -> std::result::Result<(), String> {
+        let before = &self.states[round];
+        let verbs = self.rounds.get(round).map_or(&[][..], |round| &self.verbs[round.clone()]);
+        let mut rest: BTreeSet<&SessionId> = before.keys().chain(found.keys()).collect();
+        for verb in verbs.iter().filter(|verb| progress.begun.contains(&verb.number)) {
+            let mut all_after = true;
+            let mut all_before = true;
+            for (id, after) in &verb.changes {
+                rest.remove(id);
+                all_after &= found.get(id) == after.as_ref();
+                all_before &= found.get(id) == before.get(id);
+            }
+            let is_acknowledged = progress.acknowledged.contains(&verb.number);
+            if all_before && is_acknowledged && keeps_acknowledged {
+                return Err(format!("{verb} was acknowledged, and has not happened"));
+            }
+            if !all_after && !all_before {
+                let shown: Vec<_> = verb.changes.keys().map(|id| shown(*id, found.get(id))).collect();
+                return Err(format!("{verb} has happened in part: {}", shown.join("; ")));
+            }
+        }
+        for id in rest {
+            if found.get(id) != before.get(id) {
+                let (found, before) = (shown(*id, found.get(id)), shown(*id, before.get(id)));
+                return Err(format!("{found}, and it should be {before}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn listed(backend: &dyn SessionBackend) -> Result<State> {
+    let mut state = State::new();
+    let mut after = None;
+    loop {
+        let page = backend.list(None, after, 1_000, Timestamp::MIN).await?;
+        state.extend(page.sessions);
+        after = page.next;
+        if after.is_none() {
+            return Ok(state);
+        }
+    }
+}
+
+const BEGUN: &str = "begun ";
+const ACKNOWLEDGED: &str = "acknowledged ";
+
+/// How far a process has come with its history, by its marks.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    begun: BTreeSet<usize>,
+    acknowledged: BTreeSet<usize>,
+}
+
+impl Progress {
+    /// Takes in a mark; others than those of [`History::play`] mean nothing.
+    pub fn note(&mut self, mark: &str) {
+        for (prefix, numbers) in [(BEGUN, &mut self.begun), (ACKNOWLEDGED, &mut self.acknowledged)] {
+            numbers.extend(mark.strip_prefix(prefix).and_then(|number| number.parse::<usize>().ok()));
+        }
+    }
+
+    /// How many verbs were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+}
+
+impl Verb {
+    async fn call(&self, backend: &dyn SessionBackend) -> Result<()> {
+        let now = at(NOW);
+        let id = self.changes.keys().next().copied().unwrap_or_else(|| id(u8::MAX));
+        let is_as_expected = match &self.call {
+            Call::Create { record, now } => {
+                backend.create(id, record.clone(), *now).await? == CreateOutcome::Created
+            }
+            Call::Update { expected, record } => {
+                backend.update(id, *expected, record.clone(), now).await? == UpdateOutcome::Updated
+            }
+            Call::Touch { expires_at } => backend.touch(id, *expires_at, now).await?,
+            Call::Delete => backend.delete(id, None, now).await? == DeleteOutcome::Deleted,
+            Call::Purge => backend.purge_expired(now, usize::MAX).await?.removed == self.changes.len() as u64,
+        };
+        if is_as_expected {
+            Ok(())
+        } else {
+            Err(Error::describe(ErrorKind::Internal, format!("{self} had another outcome")))
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.call {
+            Call::Create { .. } => "create",
+            Call::Update { .. } => "update",
+            Call::Touch { .. } => "touch",
+            Call::Delete => "delete",
+            Call::Purge => "purge",
+        };
+        let sessions: Vec<_> = self.changes.keys().map(|id| id.as_bytes()[0].to_string()).collect();
+        write!(f, "verb {} ({name} of session {})", self.number, sessions.join(", "))
+    }
+}
+
+/// A record for people, by whoever wrote its data.
+fn shown(id: SessionId, record: Option<&Record>) -> String {
+    let session = id.as_bytes()[0];
+    match record {
+        None => format!("session {session} is absent"),
+        Some(record) => {
+            let data = String::from_utf8_lossy(&record.data[..record.data.len().min(20)]).into_owned();
+            let (expires_at, length) = (record.expires_at.as_millis(), record.data.len());
+            let revision = record.revision.as_i64();
+            format!(
+                "session {session} has revision {revision:x}, expires at {expires_at}, {length} bytes `{data}`"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A history of which the first `over` rounds are over.
+    fn after(over: usize) -> (History, Progress) {
+        let history = History::of_every_verb();
+        let mut progress = Progress::default();
+        for verb in history.rounds[..over].iter().flat_map(Clone::clone) {
+            progress.note(&format!("{BEGUN}{verb}"));
+            progress.note(&format!("{ACKNOWLEDGED}{verb}"));
+        }
+        (history, progress)
+    }
+
+    #[test]
+    fn what_was_acknowledged_must_survive_a_power_cut_only_if_that_is_promised() {
+        for over in 1..=History::of_every_verb().rounds.len() {
+            let (history, progress) = after(over);
+            for earlier in 0..=over {
+                let found = &history.states[earlier];
+                let is_last = found == &history.states[over];
+                assert_eq!(history.judge(&progress, Durability::PowerLoss, found).is_ok(), is_last);
+                history.judge(&progress, Durability::ProcessCrash, found).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn old_and_new_must_not_be_mixed_in_any_case() {
+        let (history, progress) = after(8);
+        let mut found = history.states[8].clone();
+        found.insert(id(2), history.states[3][&id(2)].clone());
+        let (created, rewritten) = (id(0), found[&id(1)].clone().with_data(&b"nobody's"[..]));
+        for durability in [Durability::ProcessCrash, Durability::PowerLoss] {
+            history.judge(&progress, durability, &found).unwrap_err();
+            let mut revived = history.states[8].clone();
+            revived.insert(created, history.states[1][&created].clone());
+            history.judge(&progress, durability, &revived).unwrap_err();
+            let mut torn = history.states[8].clone();
+            torn.insert(id(1), rewritten.clone());
+            history.judge(&progress, durability, &torn).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_verb_that_has_begun_may_have_happened_as_a_whole() {
+        let (history, mut progress) = after(12);
+        let purge = history.rounds[12].start;
+        history.judge(&progress, Durability::PowerLoss, &history.states[13]).unwrap_err();
+        progress.note(&format!("{BEGUN}{purge}"));
+        history.judge(&progress, Durability::PowerLoss, &history.states[12]).unwrap();
+        history.judge(&progress, Durability::PowerLoss, &history.states[13]).unwrap();
+        let mut half = history.states[12].clone();
+        assert!(half.remove(&id(6)).is_some() && half.contains_key(&id(7)));
+        for durability in [Durability::ProcessCrash, Durability::PowerLoss] {
+            history.judge(&progress, durability, &half).unwrap_err();
+        }
+    }
+}
