@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tokio::sync::OnceCell;
 
 use crate::http::answer::log_failure;
+use crate::http::transport::Presented;
 use crate::http::{Finished, HttpSessions};
 use crate::session::{Origin, Session};
 use crate::{Committed, Result, SessionEvent, SessionToken};
@@ -27,9 +28,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(sessions: HttpSessions, tokens: Vec<SessionToken>, loopback: bool) -> Self {
+    pub(super) fn new(sessions: HttpSessions, presented: Presented, loopback: bool) -> Self {
         let (asked, finished) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { sessions, tokens, loopback, asked, finished, cell: OnceCell::new() });
+        let shared =
+            Arc::new(Shared { sessions, presented, loopback, asked, finished, cell: OnceCell::new() });
         Self { request: RequestSession { shared }, finished: false }
     }
 
@@ -146,7 +148,7 @@ pub struct RequestSession {
 
 struct Shared {
     sessions: HttpSessions,
-    tokens: Vec<SessionToken>,
+    presented: Presented,
     loopback: bool,
     /// Whether the session was asked for, with success or without.
     asked: AtomicBool,
@@ -182,6 +184,10 @@ impl Shared {
         &self.sessions.shared
     }
 
+    fn tokens(&self) -> Vec<SessionToken> {
+        self.http().transport.tokens(&self.presented)
+    }
+
     /// Puts into the answer what the client must know of its token.
     fn tell(&self, session: &Session, finished: &mut Finished) {
         if let Some(committed) = session.answer() {
@@ -195,8 +201,8 @@ impl Shared {
     async fn find(&self) -> Result<Session> {
         let manager = &self.http().manager;
         let mut found = Origin::New;
-        for token in &self.tokens {
-            match (manager.find(token.clone()).await?, &found) {
+        for token in self.tokens() {
+            match (manager.find(token).await?, &found) {
                 (Origin::Live(next), Origin::Live(first)) if next.id() != first.id() => {
                     manager.notice(SessionEvent::Ambiguous(first.id(), next.id()));
                     found = Origin::New;
@@ -215,7 +221,7 @@ impl Shared {
     /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told
     /// of a failure but the log.
     fn touch_in_passing(self: Arc<Self>) {
-        if !self.http().touch_always || self.tokens.is_empty() {
+        if !self.http().touch_always || self.tokens().is_empty() {
             return;
         }
         tokio::spawn(async move {
