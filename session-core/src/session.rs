@@ -232,6 +232,11 @@ impl Session {
         if self.commit_if_idle() {
             return Ok(Committed::Unchanged);
         }
+        self.commit_in_full().await
+    }
+
+    /// Commits where [`commit_if_idle`](Self::commit_if_idle) has said no.
+    pub(crate) async fn commit_in_full(&self) -> Result<Committed> {
         let shared = Arc::clone(&self.shared);
         detached(Box::pin(async move { shared.commit().await })).await
     }
@@ -315,7 +320,11 @@ impl Shared {
     }
 
     async fn commit(&self) -> Result<Committed> {
-        let _turn = self.turn.lock().await;
+        // Nobody else commits, nearly always.
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_taken) => self.turn.lock().await,
+        };
         let Some(mut work) = self.state().begin()? else { return Ok(Committed::Unchanged) };
         match commit::commit(&self.manager, &mut work).await {
             Ok((origin, committed)) => {
@@ -323,7 +332,7 @@ impl Shared {
                 Ok(committed)
             }
             Err(error) => {
-                self.state().put_back(work);
+                self.state().put_back(*work);
                 Err(error)
             }
         }

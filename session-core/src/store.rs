@@ -27,13 +27,13 @@ impl Store {
         &*self.backend
     }
 
-    pub(crate) async fn create(
+    pub(crate) fn create(
         &self,
         id: SessionId,
         record: Record,
         now: Timestamp,
-    ) -> Result<CreateOutcome> {
-        self.call(Operation::Create, self.backend().create(id, record, now)).await
+    ) -> impl Future<Output = Result<CreateOutcome>> {
+        self.call(Operation::Create, self.backend().create(id, record, now))
     }
 
     pub(crate) async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
@@ -46,14 +46,15 @@ impl Store {
         Ok(record.filter(|record| is_alive(record, now)))
     }
 
-    pub(crate) async fn update(
+    /// No `async fn`, whose future would have room for the record twice.
+    pub(crate) fn update(
         &self,
         id: SessionId,
         expected: Revision,
         record: Record,
         now: Timestamp,
-    ) -> Result<UpdateOutcome> {
-        self.call(Operation::Update, self.backend().update(id, expected, record, now)).await
+    ) -> impl Future<Output = Result<UpdateOutcome>> {
+        self.call(Operation::Update, self.backend().update(id, expected, record, now))
     }
 
     pub(crate) async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {

@@ -73,7 +73,7 @@ impl Exchange {
         self.finished = true;
         let shared = &self.request.shared;
         let Some(session) = shared.cell.get() else { return finished };
-        if let Err(error) = session.commit().await {
+        if let Err(error) = session.commit_in_full().await {
             log_failure(&error, "could not commit a session");
             finished.error = Some(error);
         }
