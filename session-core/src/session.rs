@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::detached::detached;
+use crate::detached::Detached;
 use crate::secrets::Rotation;
 use crate::{Lifetime, Principal, Result, SessionId, SessionManager, SessionToken, Timestamp};
 
@@ -236,9 +236,9 @@ impl Session {
     }
 
     /// Commits where [`commit_if_idle`](Self::commit_if_idle) has said no.
-    pub(crate) async fn commit_in_full(&self) -> Result<Committed> {
+    pub(crate) fn commit_in_full(&self) -> Detached<Committed> {
         let shared = Arc::clone(&self.shared);
-        detached(Box::pin(async move { shared.commit().await })).await
+        Detached::new(async move { shared.commit().await })
     }
 
     /// Commits where there is nothing to send to the store; whether that was so. Most requests only read: they
@@ -265,7 +265,7 @@ impl Session {
         let _turn = self.shared.turn.lock().await;
         let token = self.state().token();
         let origin = match token {
-            Some(token) => self.shared.manager.find_again(token).await?,
+            Some(token) => self.shared.manager.find_again(&token).await?,
             None => self.state().origin().clone(),
         };
         self.state().reopen(origin);

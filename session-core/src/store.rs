@@ -96,7 +96,8 @@ impl Store {
         let at_once = poll_fn(|context| Poll::Ready(verb.as_mut().poll(context))).await;
         let result = match at_once {
             Poll::Ready(result) => result,
-            Poll::Pending => match tokio::time::timeout(self.timeout, verb).await {
+            // Boxed, or every handler's future would have room for a timer.
+            Poll::Pending => match Box::pin(tokio::time::timeout(self.timeout, verb)).await {
                 Ok(result) => result,
                 Err(_elapsed) => Err(ErrorKind::Timeout.into()),
             },

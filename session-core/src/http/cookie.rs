@@ -192,7 +192,11 @@ impl SessionCookie {
 
     /// The values that `Cookie` headers have under this name, in order.
     pub(super) fn values<'a>(&'a self, headers: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        headers.split(|byte| matches!(*byte, b';' | SEPARATOR)).filter_map(|pair| {
+        let ends = memchr::memchr2_iter(b';', SEPARATOR, headers).chain([headers.len()]);
+        let mut start = 0;
+        ends.filter_map(move |end| {
+            let pair = &headers[start..end];
+            start = end + 1;
             let value = pair.trim_ascii().strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")?;
             // RFC 6265 lets a value stand in double quotes.
             Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))

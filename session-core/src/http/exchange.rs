@@ -6,10 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::OnceCell;
 
+use crate::detached::Detached;
 use crate::http::answer::log_failure;
 use crate::http::transport::Presented;
 use crate::http::{Finished, HttpSessions};
@@ -66,19 +67,8 @@ impl Exchange {
             self.finished = true;
             return Finish::at_once(finished);
         }
-        Finish::after(self.commit(finished))
-    }
-
-    async fn commit(mut self, mut finished: Finished) -> Finished {
-        self.finished = true;
-        let shared = &self.request.shared;
-        let Some(session) = shared.cell.get() else { return finished };
-        if let Err(error) = session.commit_in_full().await {
-            log_failure(&error, "could not commit a session");
-            finished.error = Some(error);
-        }
-        shared.tell(session, &mut finished);
-        finished
+        let commit = session.commit_in_full();
+        Finish(Outcome::Awaited { exchange: self, finished, commit })
     }
 }
 
@@ -110,16 +100,12 @@ pub struct Finish(Outcome);
 
 enum Outcome {
     Known(Finished),
-    Awaited(Pin<Box<dyn Future<Output = Finished> + Send>>),
+    Awaited { exchange: Exchange, finished: Finished, commit: Detached<Committed> },
 }
 
 impl Finish {
     fn at_once(finished: Finished) -> Self {
         Self(Outcome::Known(finished))
-    }
-
-    fn after(commit: impl Future<Output = Finished> + Send + 'static) -> Self {
-        Self(Outcome::Awaited(Box::pin(commit)))
     }
 }
 
@@ -129,7 +115,19 @@ impl Future for Finish {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
         match &mut self.0 {
             Outcome::Known(finished) => Poll::Ready(std::mem::take(finished)),
-            Outcome::Awaited(commit) => commit.as_mut().poll(context),
+            Outcome::Awaited { exchange, finished, commit } => {
+                // From here on the commit goes on by itself.
+                exchange.finished = true;
+                if let Err(error) = ready!(Pin::new(commit).poll(context)) {
+                    log_failure(&error, "could not commit a session");
+                    finished.error = Some(error);
+                }
+                let shared = &exchange.request.shared;
+                if let Some(session) = shared.cell.get() {
+                    shared.tell(session, finished);
+                }
+                Poll::Ready(std::mem::take(finished))
+            }
         }
     }
 }
@@ -201,7 +199,7 @@ impl Shared {
     async fn find(&self) -> Result<Session> {
         let manager = &self.http().manager;
         let mut found = Origin::New;
-        for token in self.tokens() {
+        for token in &self.tokens() {
             match (manager.find(token).await?, &found) {
                 (Origin::Live(next), Origin::Live(first)) if next.id() != first.id() => {
                     manager.notice(SessionEvent::Ambiguous(first.id(), next.id()));

@@ -60,7 +60,6 @@ impl<'a> Update<'a> {
         loop {
             self.refuse_if_overtaken(&base, now)?;
             let next = self.next(&base, &document, now)?;
-            self.work.attempts.revisions.push(next.record.revision);
             let expected = base.record.revision;
             let current =
                 match self.manager.store().update(base.id(), expected, next.record.clone(), now).await {
@@ -70,13 +69,15 @@ impl<'a> Update<'a> {
                         return Err(ErrorKind::Gone.into());
                     }
                     Ok(UpdateOutcome::Conflict(current)) => current,
-                    Err(error) => return Box::pin(self.look_after(error)).await,
+                    Err(error) => {
+                        self.work.attempts.revisions.push(next.record.revision);
+                        return Box::pin(self.look_after(error)).await;
+                    }
                 };
             self.manager.notice(SessionEvent::Conflict(base.id()));
             let meta = Meta::decode(&current.meta)?;
             // This one is answered, and can only have landed if a client below the driver sent it twice.
-            let tried = self.work.attempts.revisions.pop();
-            let has_landed = tried.is_some_and(|tried| meta.landed(current.revision, tried) == Landed::Yes);
+            let has_landed = meta.landed(current.revision, next.record.revision) == Landed::Yes;
             if has_landed || self.has_landed(&current, &meta)? {
                 return Ok(self.done(self.landed(current, meta)?));
             }
