@@ -105,7 +105,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 fn distinct<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<SessionToken> {
     let mut tokens: Vec<SessionToken> = Vec::new();
     let values = values.take(MAX_TOKENS);
-    for token in values.filter_map(|value| SessionToken::parse_bytes(value)) {
+    for token in values.filter_map(SessionToken::parse_bytes) {
         if !tokens.iter().any(|known| known.id() == token.id() && known.digest() == token.digest()) {
             tokens.push(token);
         }

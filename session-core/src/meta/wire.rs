@@ -167,9 +167,9 @@ fn write_number(bytes: &mut Vec<u8>, number: u64) {
     let all = number.to_be_bytes();
     let (marker, zeros) = match number {
         0..=0x7f => (Marker::FixPos(all[7]), 8),
-        0..=0xff => (Marker::U8, 7),
-        0..=0xffff => (Marker::U16, 6),
-        0..=0xffff_ffff => (Marker::U32, 4),
+        0x80..=0xff => (Marker::U8, 7),
+        0x100..=0xffff => (Marker::U16, 6),
+        0x1_0000..=0xffff_ffff => (Marker::U32, 4),
         _ => (Marker::U64, 0),
     };
     bytes.push(marker.to_u8());
