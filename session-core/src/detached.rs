@@ -1,30 +1,54 @@
 //! Work that goes on when whoever asked for it goes away.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::JoinHandle;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Runs `work` to its end, even if the returned future is dropped half-way.
+/// Runs work to its end, even if this is dropped half-way.
 ///
-/// Polled once in place, so that work which never waits costs no task.
-pub(crate) async fn detached<T: Send + 'static>(
-    mut work: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
-) -> Result<T> {
-    if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
-        return result;
+/// Polled once in place, so that work which never waits costs no task. Not an `async fn`, so that whoever keeps it
+/// needs no box for it.
+pub(crate) struct Detached<T>(Progress<T>);
+
+enum Progress<T> {
+    Begun(Option<Pin<Box<dyn Future<Output = Result<T>> + Send>>>),
+    Spawned(JoinHandle<Result<T>>),
+}
+
+impl<T> Detached<T> {
+    pub(crate) fn new(work: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self(Progress::Begun(Some(Box::pin(work))))
     }
-    // No await since the poll: the caller cannot have been dropped in between.
-    match tokio::spawn(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_cancelled) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
+}
+
+impl<T: Send + 'static> Future for Detached<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        if let Progress::Begun(work) = &mut self.0 {
+            let Some(mut work) = work.take() else { return Poll::Pending };
+            if let Poll::Ready(result) = work.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            // In the same poll: the caller cannot have been dropped in between.
+            self.0 = Progress::Spawned(tokio::spawn(work));
+        }
+        let Progress::Spawned(task) = &mut self.0 else { return Poll::Pending };
+        Poll::Ready(match ready!(Pin::new(task).poll(context)) {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_cancelled) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,7 +69,7 @@ mod tests {
                 Ok(())
             }
         };
-        let mut waiting = Box::pin(detached(Box::pin(work)));
+        let mut waiting = Box::pin(Detached::new(work));
         assert!(poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending())).await);
         drop(waiting);
         go.notify_one();

@@ -33,6 +33,17 @@ impl SessionId {
         Self(bytes)
     }
 
+    pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
+        if text.len() != Self::TEXT_LEN {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(16) => Some(Self(bytes)),
+            _ => None,
+        }
+    }
+
     /// The bytes that drivers use as the key.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -57,14 +68,7 @@ impl FromStr for SessionId {
 
     /// Takes exactly the text that `Display` writes: one text for one id.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != Self::TEXT_LEN {
-            return Err(InvalidSessionId(()));
-        }
-        let mut bytes = [0; 16];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(16) => Ok(Self(bytes)),
-            _ => Err(InvalidSessionId(())),
-        }
+        Self::parse_bytes(text.as_bytes()).ok_or(InvalidSessionId(()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::detached::detached;
+use crate::detached::Detached;
 use crate::secrets::Rotation;
 use crate::{Lifetime, Principal, Result, SessionId, SessionManager, SessionToken, Timestamp};
 
@@ -232,8 +232,13 @@ impl Session {
         if self.commit_if_idle() {
             return Ok(Committed::Unchanged);
         }
+        self.commit_in_full().await
+    }
+
+    /// Commits where [`commit_if_idle`](Self::commit_if_idle) has said no.
+    pub(crate) fn commit_in_full(&self) -> Detached<Committed> {
         let shared = Arc::clone(&self.shared);
-        detached(Box::pin(async move { shared.commit().await })).await
+        Detached::new(async move { shared.commit().await })
     }
 
     /// Commits where there is nothing to send to the store; whether that was so. Most requests only read: they
@@ -260,7 +265,7 @@ impl Session {
         let _turn = self.shared.turn.lock().await;
         let token = self.state().token();
         let origin = match token {
-            Some(token) => self.shared.manager.find_again(token).await?,
+            Some(token) => self.shared.manager.find_again(&token).await?,
             None => self.state().origin().clone(),
         };
         self.state().reopen(origin);
@@ -315,7 +320,11 @@ impl Shared {
     }
 
     async fn commit(&self) -> Result<Committed> {
-        let _turn = self.turn.lock().await;
+        // Nobody else commits, nearly always.
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_taken) => self.turn.lock().await,
+        };
         let Some(mut work) = self.state().begin()? else { return Ok(Committed::Unchanged) };
         match commit::commit(&self.manager, &mut work).await {
             Ok((origin, committed)) => {
@@ -323,7 +332,7 @@ impl Shared {
                 Ok(committed)
             }
             Err(error) => {
-                self.state().put_back(work);
+                self.state().put_back(*work);
                 Err(error)
             }
         }

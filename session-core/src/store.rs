@@ -27,13 +27,13 @@ impl Store {
         &*self.backend
     }
 
-    pub(crate) async fn create(
+    pub(crate) fn create(
         &self,
         id: SessionId,
         record: Record,
         now: Timestamp,
-    ) -> Result<CreateOutcome> {
-        self.call(Operation::Create, self.backend().create(id, record, now)).await
+    ) -> impl Future<Output = Result<CreateOutcome>> {
+        self.call(Operation::Create, self.backend().create(id, record, now))
     }
 
     pub(crate) async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
@@ -46,14 +46,15 @@ impl Store {
         Ok(record.filter(|record| is_alive(record, now)))
     }
 
-    pub(crate) async fn update(
+    /// No `async fn`, whose future would have room for the record twice.
+    pub(crate) fn update(
         &self,
         id: SessionId,
         expected: Revision,
         record: Record,
         now: Timestamp,
-    ) -> Result<UpdateOutcome> {
-        self.call(Operation::Update, self.backend().update(id, expected, record, now)).await
+    ) -> impl Future<Output = Result<UpdateOutcome>> {
+        self.call(Operation::Update, self.backend().update(id, expected, record, now))
     }
 
     pub(crate) async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
@@ -95,7 +96,8 @@ impl Store {
         let at_once = poll_fn(|context| Poll::Ready(verb.as_mut().poll(context))).await;
         let result = match at_once {
             Poll::Ready(result) => result,
-            Poll::Pending => match tokio::time::timeout(self.timeout, verb).await {
+            // Boxed, or every handler's future would have room for a timer.
+            Poll::Pending => match Box::pin(tokio::time::timeout(self.timeout, verb)).await {
                 Ok(result) => result,
                 Err(_elapsed) => Err(ErrorKind::Timeout.into()),
             },

@@ -60,15 +60,19 @@ impl SessionToken {
     /// [`SessionManager::open`](crate::SessionManager::open) to find out.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
         if text.len() == HEXADECIMAL_LEN {
             return Self::parse_hexadecimal(text);
         }
         let (id, secret) = text.split_at_checked(SessionId::TEXT_LEN)?;
-        let secret_text = secret.strip_prefix('.')?;
+        let secret_text = secret.strip_prefix(b".")?;
         if secret_text.len() != SECRET_TEXT_LEN {
             return None;
         }
-        let id = id.parse().ok()?;
+        let id = SessionId::parse_bytes(id)?;
         let mut secret = [0; 32];
         match URL_SAFE_NO_PAD.decode_slice(secret_text, &mut secret) {
             Ok(32) => Some(Self::from_parts(id, secret)),
@@ -76,14 +80,14 @@ impl SessionToken {
         }
     }
 
-    fn parse_hexadecimal(text: &str) -> Option<Self> {
+    fn parse_hexadecimal(text: &[u8]) -> Option<Self> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
             b'a'..=b'f' => Some(byte - b'a' + 10),
             _ => None,
         };
         let mut bytes = [0; HEXADECIMAL_LEN / 2];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
             *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
         Some(Self::from_sha512(bytes))

@@ -93,20 +93,25 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProjection::Handling { handler, exchange } => {
-                    // An error of the inner service drops the exchange, as a panic does.
-                    let response = ready!(handler.poll(context))?;
-                    let Some(exchange) = exchange.take() else { return Poll::Ready(Ok(response)) };
-                    let finish = exchange.finish(response.status().as_u16());
-                    this.state.set(State::Finishing { finish, response: Some(response) });
+        match this.state.as_mut().project() {
+            StateProjection::Handling { handler, exchange } => {
+                // An error of the inner service drops the exchange, as a panic does.
+                let response = ready!(handler.poll(context))?;
+                let Some(exchange) = exchange.take() else { return Poll::Ready(Ok(response)) };
+                let mut finish = exchange.finish(response.status().as_u16());
+                // Mostly ready at once: then nothing is kept for a later poll.
+                match Pin::new(&mut finish).poll(context) {
+                    Poll::Ready(finished) => Poll::Ready(Ok(apply(finished, response))),
+                    Poll::Pending => {
+                        this.state.set(State::Finishing { finish, response: Some(response) });
+                        Poll::Pending
+                    }
                 }
-                StateProjection::Finishing { finish, response } => {
-                    let finished = ready!(Pin::new(finish).poll(context));
-                    let response = response.take().unwrap_or_else(|| Response::new(R::default()));
-                    return Poll::Ready(Ok(apply(finished, response)));
-                }
+            }
+            StateProjection::Finishing { finish, response } => {
+                let finished = ready!(Pin::new(finish).poll(context));
+                let response = response.take().unwrap_or_else(|| Response::new(R::default()));
+                Poll::Ready(Ok(apply(finished, response)))
             }
         }
     }

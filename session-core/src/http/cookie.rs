@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::http::transport::SEPARATOR;
 use crate::{Error, ErrorKind, Result, SessionToken};
 
 /// Name and attributes of the cookie. The same go into the cookie that is set and into the one that
@@ -189,9 +190,13 @@ impl SessionCookie {
         header
     }
 
-    /// The values that a `Cookie` header has under this name, in order.
-    pub(crate) fn values<'a>(&'a self, header: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        header.split(|byte| *byte == b';').filter_map(|pair| {
+    /// The values that `Cookie` headers have under this name, in order.
+    pub(super) fn values<'a>(&'a self, headers: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let ends = memchr::memchr2_iter(b';', SEPARATOR, headers).chain([headers.len()]);
+        let mut start = 0;
+        ends.filter_map(move |end| {
+            let pair = &headers[start..end];
+            start = end + 1;
             let value = pair.trim_ascii().strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")?;
             // RFC 6265 lets a value stand in double quotes.
             Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))

@@ -6,11 +6,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::OnceCell;
 
+use crate::detached::Detached;
 use crate::http::answer::log_failure;
+use crate::http::transport::Presented;
 use crate::http::{Finished, HttpSessions};
 use crate::session::{Origin, Session};
 use crate::{Committed, Result, SessionEvent, SessionToken};
@@ -27,9 +29,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(sessions: HttpSessions, tokens: Vec<SessionToken>, loopback: bool) -> Self {
+    pub(super) fn new(sessions: HttpSessions, presented: Presented, loopback: bool) -> Self {
         let (asked, finished) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { sessions, tokens, loopback, asked, finished, cell: OnceCell::new() });
+        let shared =
+            Arc::new(Shared { sessions, presented, loopback, asked, finished, cell: OnceCell::new() });
         Self { request: RequestSession { shared }, finished: false }
     }
 
@@ -64,19 +67,8 @@ impl Exchange {
             self.finished = true;
             return Finish::at_once(finished);
         }
-        Finish::after(self.commit(finished))
-    }
-
-    async fn commit(mut self, mut finished: Finished) -> Finished {
-        self.finished = true;
-        let shared = &self.request.shared;
-        let Some(session) = shared.cell.get() else { return finished };
-        if let Err(error) = session.commit().await {
-            log_failure(&error, "could not commit a session");
-            finished.error = Some(error);
-        }
-        shared.tell(session, &mut finished);
-        finished
+        let commit = session.commit_in_full();
+        Finish(Outcome::Awaited { exchange: self, finished, commit })
     }
 }
 
@@ -108,16 +100,12 @@ pub struct Finish(Outcome);
 
 enum Outcome {
     Known(Finished),
-    Awaited(Pin<Box<dyn Future<Output = Finished> + Send>>),
+    Awaited { exchange: Exchange, finished: Finished, commit: Detached<Committed> },
 }
 
 impl Finish {
     fn at_once(finished: Finished) -> Self {
         Self(Outcome::Known(finished))
-    }
-
-    fn after(commit: impl Future<Output = Finished> + Send + 'static) -> Self {
-        Self(Outcome::Awaited(Box::pin(commit)))
     }
 }
 
@@ -127,7 +115,19 @@ impl Future for Finish {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Finished> {
         match &mut self.0 {
             Outcome::Known(finished) => Poll::Ready(std::mem::take(finished)),
-            Outcome::Awaited(commit) => commit.as_mut().poll(context),
+            Outcome::Awaited { exchange, finished, commit } => {
+                // From here on the commit goes on by itself.
+                exchange.finished = true;
+                if let Err(error) = ready!(Pin::new(commit).poll(context)) {
+                    log_failure(&error, "could not commit a session");
+                    finished.error = Some(error);
+                }
+                let shared = &exchange.request.shared;
+                if let Some(session) = shared.cell.get() {
+                    shared.tell(session, finished);
+                }
+                Poll::Ready(std::mem::take(finished))
+            }
         }
     }
 }
@@ -146,7 +146,7 @@ pub struct RequestSession {
 
 struct Shared {
     sessions: HttpSessions,
-    tokens: Vec<SessionToken>,
+    presented: Presented,
     loopback: bool,
     /// Whether the session was asked for, with success or without.
     asked: AtomicBool,
@@ -182,6 +182,10 @@ impl Shared {
         &self.sessions.shared
     }
 
+    fn tokens(&self) -> Vec<SessionToken> {
+        self.http().transport.tokens(&self.presented)
+    }
+
     /// Puts into the answer what the client must know of its token.
     fn tell(&self, session: &Session, finished: &mut Finished) {
         if let Some(committed) = session.answer() {
@@ -195,8 +199,8 @@ impl Shared {
     async fn find(&self) -> Result<Session> {
         let manager = &self.http().manager;
         let mut found = Origin::New;
-        for token in &self.tokens {
-            match (manager.find(token.clone()).await?, &found) {
+        for token in &self.tokens() {
+            match (manager.find(token).await?, &found) {
                 (Origin::Live(next), Origin::Live(first)) if next.id() != first.id() => {
                     manager.notice(SessionEvent::Ambiguous(first.id(), next.id()));
                     found = Origin::New;
@@ -215,7 +219,7 @@ impl Shared {
     /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told
     /// of a failure but the log.
     fn touch_in_passing(self: Arc<Self>) {
-        if !self.http().touch_always || self.tokens.is_empty() {
+        if !self.http().touch_always || self.tokens().is_empty() {
             return;
         }
         tokio::spawn(async move {

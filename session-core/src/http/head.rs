@@ -5,9 +5,30 @@ use std::fmt;
 /// The parts of a request that sessions depend on.
 #[derive(Clone, Default)]
 pub struct Head<'a> {
-    pub(super) cookies: Vec<&'a [u8]>,
-    pub(super) authorizations: Vec<&'a [u8]>,
+    pub(super) cookies: Headers<'a>,
+    pub(super) authorizations: Headers<'a>,
     pub(super) host: Option<&'a [u8]>,
+}
+
+/// The values of the headers of one name. Nearly always there is one, which takes no allocation.
+#[derive(Clone, Default)]
+pub(super) struct Headers<'a> {
+    first: Option<&'a [u8]>,
+    others: Vec<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    fn push(&mut self, header: &'a [u8]) {
+        if self.first.is_none() {
+            self.first = Some(header);
+        } else {
+            self.others.push(header);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.first.into_iter().chain(self.others.iter().copied())
+    }
 }
 
 impl<'a> Head<'a> {
@@ -45,8 +66,8 @@ impl fmt::Debug for Head<'_> {
         // The values of both hold secrets.
         let Self { cookies, authorizations, host } = self;
         f.debug_struct("Head")
-            .field("cookies", &cookies.len())
-            .field("authorizations", &authorizations.len())
+            .field("cookies", &cookies.iter().count())
+            .field("authorizations", &authorizations.iter().count())
             .field("host", &host.map(String::from_utf8_lossy))
             .finish()
     }

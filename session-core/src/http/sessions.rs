@@ -89,7 +89,7 @@ impl HttpSessions {
     pub fn begin(&self, head: &Head<'_>) -> Exchange {
         let transport = &self.shared.transport;
         let loopback = transport.needs_https() && head.host.is_some_and(is_loopback);
-        Exchange::new(self.clone(), transport.tokens(head), loopback)
+        Exchange::new(self.clone(), transport.presented(head), loopback)
     }
 }
 

@@ -3,6 +3,12 @@
 use crate::http::{Finished, Head, SessionCookie};
 use crate::{Committed, SessionToken};
 
+/// Headers, with a [`SEPARATOR`] behind each.
+pub(super) struct Presented(Vec<u8>);
+
+/// No header has one inside (RFC 9110, 5.5).
+pub(super) const SEPARATOR: u8 = b'\n';
+
 #[derive(Clone, Debug)]
 pub(super) enum Transport {
     Cookie(SessionCookie),
@@ -18,13 +24,20 @@ const MAX_TOKENS: usize = 4;
 const MAX_COOKIE_BYTES: usize = 64 * 1024;
 
 impl Transport {
-    /// The tokens that a request presents, each once. No I/O, and work that is bounded whatever the server lets in.
-    pub(super) fn tokens(&self, head: &Head<'_>) -> Vec<SessionToken> {
+    /// What of a request may hold tokens: copied, because to look for them is several times as much work, and many
+    /// requests never ask for their session.
+    pub(super) fn presented(&self, head: &Head<'_>) -> Presented {
         match self {
-            Self::Cookie(cookie) => {
-                distinct(searched(&head.cookies).flat_map(|header| cookie.values(header)))
-            }
-            Self::Bearer => distinct(head.authorizations.iter().filter_map(|header| bearer(header))),
+            Self::Cookie(_) => Presented::copy(searched(head.cookies.iter())),
+            Self::Bearer => Presented::copy(head.authorizations.iter()),
+        }
+    }
+
+    /// The tokens in it, each once. No I/O, and work that is bounded whatever the server lets in.
+    pub(super) fn tokens(&self, Presented(headers): &Presented) -> Vec<SessionToken> {
+        match self {
+            Self::Cookie(cookie) => distinct(cookie.values(headers)),
+            Self::Bearer => distinct(headers.split(|byte| *byte == SEPARATOR).filter_map(bearer)),
         }
     }
 
@@ -58,10 +71,22 @@ impl Transport {
     }
 }
 
+impl Presented {
+    fn copy<'a>(headers: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut copy = Vec::new();
+        for header in headers {
+            copy.reserve(header.len() + 1);
+            copy.extend_from_slice(header);
+            copy.push(SEPARATOR);
+        }
+        Self(copy)
+    }
+}
+
 /// The headers that lie within the limit as a whole: half a cookie could pass for another.
-fn searched<'a>(headers: &[&'a [u8]]) -> impl Iterator<Item = &'a [u8]> {
+fn searched<'a>(headers: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
     let mut left = MAX_COOKIE_BYTES;
-    headers.iter().copied().map_while(move |header| {
+    headers.map_while(move |header| {
         let fits = left.checked_sub(header.len());
         if fits.is_none() {
             tracing::warn!("a request has over 64 KiB of cookies: the rest is not searched for its session");
@@ -80,7 +105,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 fn distinct<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<SessionToken> {
     let mut tokens: Vec<SessionToken> = Vec::new();
     let values = values.take(MAX_TOKENS);
-    for token in values.filter_map(|value| SessionToken::parse(std::str::from_utf8(value).ok()?)) {
+    for token in values.filter_map(SessionToken::parse_bytes) {
         if !tokens.iter().any(|known| known.id() == token.id() && known.digest() == token.digest()) {
             tokens.push(token);
         }
@@ -100,7 +125,7 @@ mod tests {
     }
 
     fn ids(transport: &Transport, head: &Head<'_>) -> Vec<SessionId> {
-        transport.tokens(head).iter().map(SessionToken::id).collect()
+        transport.tokens(&transport.presented(head)).iter().map(SessionToken::id).collect()
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::manager::SessionManager;
 use crate::meta::Meta;
 use crate::secrets::Presented;
 use crate::session::{Base, Origin, Session};
+use crate::token::SecretDigest;
 use crate::{
     DeleteOutcome, Record, Result, Revision, SessionEvent, SessionId, SessionToken, Timestamp, UpdateOutcome,
 };
@@ -25,30 +26,62 @@ impl SessionManager {
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) if the record cannot be read.
     pub async fn open(&self, token: Option<&str>) -> Result<Session> {
         match token.and_then(SessionToken::parse) {
-            Some(token) => self.open_token(token).await,
+            Some(token) => Ok(Session::new(self.clone(), self.find(&token).await?)),
             None => Ok(Session::new(self.clone(), Origin::New)),
         }
     }
 
-    pub(crate) async fn open_token(&self, token: SessionToken) -> Result<Session> {
-        Ok(Session::new(self.clone(), self.find(token).await?))
-    }
-
     /// Looks up what a token stands for that a client has presented.
-    pub(crate) async fn find(&self, token: SessionToken) -> Result<Origin> {
-        self.look_up(token, true).await
+    pub(crate) fn find(&self, token: &SessionToken) -> impl Future<Output = Result<Origin>> + Send {
+        self.look_up(token, true)
     }
 
     /// Looks again at the session of a handle. No client has presented its token now: that a rotation has
     /// arrived, or that a copy was kept, is not to be told from it, however long a stream goes on.
-    pub(crate) async fn find_again(&self, token: SessionToken) -> Result<Origin> {
-        self.look_up(token, false).await
+    pub(crate) fn find_again(&self, token: &SessionToken) -> impl Future<Output = Result<Origin>> + Send {
+        self.look_up(token, false)
     }
 
-    async fn look_up(&self, token: SessionToken, presented_now: bool) -> Result<Origin> {
-        let (id, digest) = (token.id(), token.digest());
-        let mut now = self.now();
-        let mut record = self.store().load(id, now).await?;
+    async fn look_up(&self, token: &SessionToken, presented_now: bool) -> Result<Origin> {
+        let (digest, now) = (token.digest(), self.now());
+        let closer_look = match self.store().load(token.id(), now).await? {
+            None => return Ok(Origin::New),
+            Some(found) => match self.opens_simply(digest, &found, now, presented_now)? {
+                Some(meta) => return Ok(Origin::Live(Base::new(token.clone(), digest, found, meta)?)),
+                // Boxed, because a handler's future, which is moved and allocated, has room for this one.
+                None => Box::pin(self.look_closer(token, digest, found, now, presented_now)),
+            },
+        };
+        closer_look.await
+    }
+
+    /// The bookkeeping, if the secret opens the session and there is nothing to write down.
+    fn opens_simply(
+        &self,
+        digest: SecretDigest,
+        found: &Record,
+        now: Timestamp,
+        presented_now: bool,
+    ) -> Result<Option<Meta>> {
+        let grace = self.settings().grace;
+        let mut meta = Meta::decode(&found.meta)?;
+        let presented = meta.secrets.classify(digest, now, grace);
+        let opens = matches!(presented, Presented::Current | Presented::Replaced);
+        let is_noted = presented_now && opens && meta.secrets.present(digest, now, grace);
+        Ok((opens && !is_noted).then_some(meta))
+    }
+
+    /// Looks at what a token has found that does not simply open it.
+    async fn look_closer(
+        &self,
+        token: &SessionToken,
+        digest: SecretDigest,
+        found: Record,
+        mut now: Timestamp,
+        presented_now: bool,
+    ) -> Result<Origin> {
+        let id = token.id();
+        let mut record = Some(found);
         let mut is_latest = false;
         while let Some(found) = record.take() {
             let grace = self.settings().grace;
@@ -57,11 +90,11 @@ impl SessionManager {
             record = match presented {
                 Presented::Current | Presented::Replaced => {
                     if !presented_now || !meta.secrets.present(digest, now, grace) {
-                        return Ok(Origin::Live(Base::new(token, digest, found, meta)?));
+                        return Ok(Origin::Live(Base::new(token.clone(), digest, found, meta)?));
                     }
                     match self.note_presentation(id, &found, meta, now).await? {
                         Noted::Done(record, meta) => {
-                            return Ok(Origin::Live(Base::new(token, digest, record, meta)?));
+                            return Ok(Origin::Live(Base::new(token.clone(), digest, record, meta)?));
                         }
                         Noted::Conflict(current) => Some(current),
                         Noted::Gone => None,

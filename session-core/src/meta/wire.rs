@@ -1,51 +1,55 @@
 //! The stored form of the bookkeeping: one version byte, a MessagePack map with short names, because every
 //! session carries them, and the CRC-32 of all that, big-endian. A field is added, never changed; drivers never
 //! look inside.
+//!
+//! Field by field, without serde: every request reads one, every change writes one, and serde took twice as
+//! many instructions.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod fields;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use rmp::Marker;
+use rmp::encode::{
+    ValueWriteError, write_array_len, write_bin, write_bin_len, write_bool, write_map_len, write_str,
+};
 
-use crate::meta::{History, Meta};
+use crate::meta::Meta;
 use crate::secrets::{Replaced, Rotation, Secrets};
-use crate::token::SecretDigest;
-use crate::{Codec, CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
+use crate::{CookieLifetime, Error, ErrorKind, Lifetime, Result, Timestamp};
+
+use fields::Fields;
 
 pub(super) const VERSION: u8 = 1;
-/// How deep the map may be nested. The decoder recurses: its own limit is more than a stack holds.
-const MAX_DEPTH: usize = 32;
 /// Of a session that was written a few times; others take another allocation.
 const USUAL_SIZE: usize = 160;
 
+/// Texts of one letter: they and numbers are most of what there is to write and read.
+const CREATED_AT: u8 = b'c';
+const AUTHENTICATED_AT: u8 = b'a';
+const IDLE_TIMEOUT: u8 = b'i';
+const ABSOLUTE_TIMEOUT: u8 = b'x';
+const COOKIE: u8 = b'k';
+const CODEC: u8 = b'f';
+const DIGEST: u8 = b'd';
+const ISSUED_AT: u8 = b's';
+const REPLACED: u8 = b'o';
+const REVISIONS: u8 = b'r';
+
+/// Fields of a replaced secret, beside its [`DIGEST`]. Closed: a later release keeps what else it must know of one in
+/// a field of the bookkeeping, because what this one does not know is kept there and nowhere else.
+const PRIVILEGE: u8 = b'p';
+const VALID_UNTIL: u8 = b'u';
+
+const PERSISTENT: u8 = b'p';
+const BROWSER_SESSION: u8 = b'b';
+
 impl Meta {
     pub(crate) fn encode(&self) -> Result<Bytes> {
-        // Taken apart, so that a new field is stored or left out on purpose.
-        let Self { created_at, authenticated_at, lifetime, codec, secrets, earlier_revisions, unknown } =
-            self;
-        let Lifetime { idle_timeout, absolute_timeout, cookie } = lifetime;
-        let Secrets { current, issued_at, replaced } = secrets;
-        let revisions = earlier_revisions.randoms.map(u32::to_be_bytes);
-        let (revisions, used) = (revisions.as_flattened(), 4 * earlier_revisions.len);
-        let wire = Wire {
-            created_at: created_at.as_millis(),
-            authenticated_at: authenticated_at.map(Timestamp::as_millis),
-            idle_timeout: idle_timeout.map(millis),
-            absolute_timeout: millis(*absolute_timeout),
-            cookie: *cookie,
-            codec: codec.number(),
-            digest: current.into(),
-            issued_at: issued_at.as_millis(),
-            replaced: replaced.iter().map(WireReplaced::from).collect(),
-            revisions: WireBytes(Cow::Borrowed(revisions.get(..used).unwrap_or_default())),
-            unknown: unknown.clone(),
-        };
         let mut bytes = Vec::with_capacity(USUAL_SIZE);
         bytes.push(VERSION);
-        rmp_serde::encode::write_named(&mut bytes, &wire)
-            .map_err(|error| Error::new(ErrorKind::Internal, error))?;
+        self.write(&mut bytes).map_err(|error| Error::new(ErrorKind::Internal, error))?;
         bytes.extend(checksum(&bytes));
         Ok(bytes.into())
     }
@@ -65,12 +69,116 @@ impl Meta {
             return Err(corrupt("the checksum is that of something else"));
         }
         let map = sealed.get(1..).unwrap_or_default();
-        let mut decoder = rmp_serde::Deserializer::from_read_ref(map);
-        decoder.set_max_depth(MAX_DEPTH);
-        // The decoder's own message could quote what it read.
-        let wire = Wire::deserialize(&mut decoder).map_err(|_| corrupt("not the expected fields"))?;
-        wire.try_into()
+        let fields = Fields::read(map).ok_or_else(|| corrupt("not the expected fields"))?;
+        fields.try_into()
     }
+
+    fn write(&self, bytes: &mut Vec<u8>) -> Written {
+        // Taken apart, so that a new field is stored or left out on purpose.
+        let Self { created_at, authenticated_at, lifetime, codec, secrets, earlier_revisions, unknown } =
+            self;
+        let Lifetime { idle_timeout, absolute_timeout, cookie } = lifetime;
+        let Secrets { current, issued_at, replaced } = secrets;
+        let (codec, revisions) = (codec.number(), earlier_revisions.randoms());
+        let optional = [
+            authenticated_at.is_some(),
+            idle_timeout.is_some(),
+            codec != 0,
+            !replaced.is_empty(),
+            !revisions.is_empty(),
+        ];
+        let optional = optional.into_iter().filter(|is_there| *is_there).count();
+        write_map_len(bytes, length(5 + optional + unknown.len()))?;
+        write_time(bytes, CREATED_AT, *created_at);
+        if let Some(time) = authenticated_at {
+            write_time(bytes, AUTHENTICATED_AT, *time);
+        }
+        if let Some(timeout) = idle_timeout {
+            write_duration(bytes, IDLE_TIMEOUT, *timeout);
+        }
+        write_duration(bytes, ABSOLUTE_TIMEOUT, *absolute_timeout);
+        write_letter(bytes, COOKIE);
+        let cookie = match cookie {
+            CookieLifetime::Persistent => PERSISTENT,
+            CookieLifetime::BrowserSession => BROWSER_SESSION,
+        };
+        write_letter(bytes, cookie);
+        if codec != 0 {
+            write_letter(bytes, CODEC);
+            write_number(bytes, codec.into());
+        }
+        write_letter(bytes, DIGEST);
+        write_bin(bytes, current.as_bytes())?;
+        write_time(bytes, ISSUED_AT, *issued_at);
+        if !replaced.is_empty() {
+            write_letter(bytes, REPLACED);
+            write_array_len(bytes, length(replaced.len()))?;
+            replaced.iter().try_for_each(|old| old.write(bytes))?;
+        }
+        if !revisions.is_empty() {
+            write_letter(bytes, REVISIONS);
+            write_bin_len(bytes, length(4 * revisions.len()))?;
+            bytes.extend(revisions.iter().flat_map(|random| random.to_be_bytes()));
+        }
+        for (name, value) in unknown {
+            write_str(bytes, name)?;
+            rmpv::encode::write_value(bytes, value)?;
+        }
+        Ok(())
+    }
+}
+
+impl Replaced {
+    fn write(&self, bytes: &mut Vec<u8>) -> Written {
+        let Self { digest, by, valid_until } = self;
+        let is_privilege = *by == Rotation::Privilege;
+        write_map_len(bytes, 1 + u32::from(is_privilege) + u32::from(valid_until.is_some()))?;
+        write_letter(bytes, DIGEST);
+        write_bin(bytes, digest.as_bytes())?;
+        if is_privilege {
+            write_letter(bytes, PRIVILEGE);
+            write_bool(bytes, true).map_err(ValueWriteError::InvalidDataWrite)?;
+        }
+        if let Some(time) = valid_until {
+            write_time(bytes, VALID_UNTIL, *time);
+        }
+        Ok(())
+    }
+}
+
+type Written = std::result::Result<(), ValueWriteError>;
+
+fn write_time(bytes: &mut Vec<u8>, name: u8, time: Timestamp) {
+    write_letter(bytes, name);
+    write_number(bytes, time.as_millis().unsigned_abs());
+}
+
+fn write_duration(bytes: &mut Vec<u8>, name: u8, duration: Duration) {
+    write_letter(bytes, name);
+    write_number(bytes, u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+}
+
+fn write_letter(bytes: &mut Vec<u8>, letter: u8) {
+    bytes.extend_from_slice(&[Marker::FixStr(1).to_u8(), letter]);
+}
+
+/// In the shortest form that there is.
+fn write_number(bytes: &mut Vec<u8>, number: u64) {
+    let all = number.to_be_bytes();
+    let (marker, zeros) = match number {
+        0..=0x7f => (Marker::FixPos(all[7]), 8),
+        0x80..=0xff => (Marker::U8, 7),
+        0x100..=0xffff => (Marker::U16, 6),
+        0x1_0000..=0xffff_ffff => (Marker::U32, 4),
+        _ => (Marker::U64, 0),
+    };
+    bytes.push(marker.to_u8());
+    bytes.extend_from_slice(&all[zeros..]);
+}
+
+/// Nothing here comes near the limit.
+fn length(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 pub(super) fn checksum(bytes: &[u8]) -> [u8; 4] {
@@ -79,164 +187,4 @@ pub(super) fn checksum(bytes: &[u8]) -> [u8; 4] {
 
 fn corrupt(what: &'static str) -> Error {
     Error::describe(ErrorKind::Corrupt, format!("bookkeeping: {what}"))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn time(millis: i64) -> Result<Timestamp> {
-    Timestamp::from_millis(millis).ok_or_else(|| corrupt("a time out of range"))
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire<'a> {
-    #[serde(rename = "c")]
-    created_at: i64,
-    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    authenticated_at: Option<i64>,
-    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
-    idle_timeout: Option<u64>,
-    #[serde(rename = "x")]
-    absolute_timeout: u64,
-    #[serde(rename = "k")]
-    cookie: CookieLifetime,
-    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
-    codec: u8,
-    #[serde(rename = "d", borrow)]
-    digest: WireBytes<'a>,
-    #[serde(rename = "s")]
-    issued_at: i64,
-    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty", borrow)]
-    replaced: Vec<WireReplaced<'a>>,
-    #[serde(rename = "r", default, skip_serializing_if = "WireBytes::is_empty", borrow)]
-    revisions: WireBytes<'a>,
-    #[serde(flatten)]
-    unknown: BTreeMap<String, rmpv::Value>,
-}
-
-impl TryFrom<Wire<'_>> for Meta {
-    type Error = Error;
-
-    fn try_from(wire: Wire<'_>) -> Result<Self> {
-        let lifetime = Lifetime {
-            idle_timeout: wire.idle_timeout.map(Duration::from_millis),
-            absolute_timeout: Duration::from_millis(wire.absolute_timeout),
-            cookie: wire.cookie,
-        };
-        lifetime.validate().map_err(|_| corrupt("a lifetime out of range"))?;
-        let (revisions, rest) = wire.revisions.0.as_chunks();
-        if !rest.is_empty() {
-            return Err(corrupt("half a revision"));
-        }
-        Ok(Self {
-            created_at: time(wire.created_at)?,
-            authenticated_at: wire.authenticated_at.map(time).transpose()?,
-            lifetime,
-            codec: Codec::from_number(wire.codec)?,
-            secrets: Secrets {
-                current: wire.digest.try_into()?,
-                issued_at: time(wire.issued_at)?,
-                replaced: wire.replaced.into_iter().map(Replaced::try_from).collect::<Result<_>>()?,
-            },
-            earlier_revisions: History::of(revisions.iter().map(|random| u32::from_be_bytes(*random))),
-            unknown: wire.unknown,
-        })
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-fn is_zero(number: &u8) -> bool {
-    *number == 0
-}
-
-/// Closed: a later release keeps what else it must know of a secret in a field of [`Wire`], because what this
-/// one does not know is kept there and nowhere else.
-#[derive(Serialize, Deserialize)]
-struct WireReplaced<'a> {
-    #[serde(rename = "d", borrow)]
-    digest: WireBytes<'a>,
-    #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
-    privilege: bool,
-    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
-    valid_until: Option<i64>,
-}
-
-impl<'a> From<&'a Replaced> for WireReplaced<'a> {
-    fn from(replaced: &'a Replaced) -> Self {
-        let Replaced { digest, by, valid_until } = replaced;
-        Self {
-            digest: digest.into(),
-            privilege: *by == Rotation::Privilege,
-            valid_until: valid_until.map(Timestamp::as_millis),
-        }
-    }
-}
-
-impl TryFrom<WireReplaced<'_>> for Replaced {
-    type Error = Error;
-
-    fn try_from(wire: WireReplaced<'_>) -> Result<Self> {
-        let by = if wire.privilege { Rotation::Privilege } else { Rotation::Periodic };
-        let valid_until = wire.valid_until.map(time).transpose()?;
-        if by == Rotation::Privilege && valid_until.is_none() {
-            return Err(corrupt("a secret replaced for privilege that never died"));
-        }
-        Ok(Self { digest: wire.digest.try_into()?, by, valid_until })
-    }
-}
-
-/// Bytes as MessagePack's binary type, where serde would write a list of numbers.
-#[derive(Default)]
-struct WireBytes<'a>(Cow<'a, [u8]>);
-
-impl WireBytes<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'a> From<&'a SecretDigest> for WireBytes<'a> {
-    fn from(digest: &'a SecretDigest) -> Self {
-        Self(Cow::Borrowed(digest.as_bytes()))
-    }
-}
-
-impl TryFrom<WireBytes<'_>> for SecretDigest {
-    type Error = Error;
-
-    fn try_from(bytes: WireBytes<'_>) -> Result<Self> {
-        bytes.0.as_ref().try_into().map(Self::from_bytes).map_err(|_| corrupt("a digest of another length"))
-    }
-}
-
-impl Serialize for WireBytes<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for WireBytes<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = WireBytes<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_borrowed_bytes<E: serde::de::Error>(
-                self,
-                bytes: &'de [u8],
-            ) -> Result<WireBytes<'de>, E> {
-                Ok(WireBytes(Cow::Borrowed(bytes)))
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<WireBytes<'de>, E> {
-                Ok(WireBytes(Cow::Owned(bytes.to_vec())))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
-    }
 }

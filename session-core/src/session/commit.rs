@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cap::Cap;
 use crate::manager::Settings;
 use crate::meta::Meta;
 use crate::secrets::Rotation;
@@ -11,8 +12,8 @@ use crate::session::Committed;
 use crate::session::state::{Base, Intent, Origin, State, Work};
 use crate::session::update::Update;
 use crate::{
-    CookieLifetime, CreateOutcome, DeleteOutcome, Error, ErrorKind, Lifetime, Record, Result, Revision,
-    SessionEvent, SessionManager, Timestamp,
+    CookieLifetime, CreateOutcome, DeleteOutcome, Error, ErrorKind, Lifetime, Principal, Record, Result,
+    Revision, SessionEvent, SessionManager, Timestamp,
 };
 
 /// No new attempt starts after this.
@@ -21,10 +22,23 @@ pub(super) const TIME_BOUND: Duration = Duration::from_secs(2);
 const CREATE_ATTEMPTS: usize = 4;
 
 /// Commits `work`; what it leaves in there after a failure may be committed again.
+///
+/// Here and below, whatever is done seldom is boxed: the future of every commit has room for all that is not, is
+/// allocated and moved, and would be three times as large.
 pub(crate) async fn commit(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
-    let (Some(cap), Some(principal)) = (manager.settings().cap, work.intent.sign_in.clone()) else {
-        return write(manager, work).await;
-    };
+    match (manager.settings().cap, work.intent.sign_in.clone()) {
+        (Some(cap), Some(principal)) => Box::pin(commit_within(cap, principal, manager, work)).await,
+        _ => write(manager, work).await,
+    }
+}
+
+/// Commits a sign-in where a principal may have so many sessions and no more.
+async fn commit_within(
+    cap: Cap,
+    principal: Principal,
+    manager: &SessionManager,
+    work: &mut Work,
+) -> Result<(Origin, Committed)> {
     let own: Vec<_> = work.ending.iter().map(|base| base.id()).chain(work.origin.id()).collect();
     cap.refuse_newcomer(manager, &principal, &own).await?;
     let (origin, committed) = write(manager, work).await?;
@@ -59,7 +73,7 @@ async fn undo_create(manager: &SessionManager, created: &Base) {
 
 async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Committed)> {
     if let Some(base) = &work.ending {
-        work.ended |= end(manager, base).await?;
+        work.ended |= Box::pin(end(manager, base)).await?;
         work.ending = None;
         if !work.ended && work.intent.sign_in.is_none() {
             // Another request ended it: the browser may hold a newer cookie, which a new session's would replace.
@@ -71,10 +85,10 @@ async fn write(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Com
             Update::new(manager, work, base).run().await
         }
         Origin::Live(base) => {
-            touch_if_due(manager, &base).await;
+            Box::pin(touch_if_due(manager, &base)).await;
             Ok((Origin::Live(base), Committed::Unchanged))
         }
-        Origin::New if work.wants_create() => create(manager, work).await,
+        Origin::New if work.wants_create() => Box::pin(create(manager, work)).await,
         origin @ (Origin::New | Origin::Superseded) => {
             let committed = if work.ended { Committed::ClearToken } else { Committed::Unchanged };
             Ok((origin, committed))

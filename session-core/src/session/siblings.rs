@@ -1,6 +1,6 @@
 //! The other sessions of whoever is signed in: seeing them and ending them.
 
-use crate::detached::detached;
+use crate::detached::Detached;
 use crate::meta::Meta;
 use crate::session::Session;
 use crate::{ErrorKind, Principal, Result, SessionId, SessionInfo};
@@ -67,7 +67,7 @@ impl Session {
             let _ = session.commit().await?;
             session.shared.manager.revoke_all_but(&principal, session.id()).await
         };
-        detached(Box::pin(work)).await
+        Detached::new(work).await
     }
 
     /// Whose sessions this one may see and end, once it is sure that the token still counts; `None` where nobody

@@ -329,7 +329,7 @@ impl State {
     }
 
     /// Hands out what there is to commit; `None` after a commit. The caller has the turn.
-    pub(crate) fn begin(&mut self) -> Result<Option<Work>> {
+    pub(crate) fn begin(&mut self) -> Result<Option<Box<Work>>> {
         match self.phase {
             Phase::Open | Phase::Destroyed | Phase::Undecided => {}
             Phase::Committed => return Ok(None),
@@ -347,7 +347,7 @@ impl State {
             // As one text from here on: cheap to copy.
             self.document = Document::from_json(self.document.to_json());
         }
-        Ok(Some(Work {
+        Ok(Some(Box::new(Work {
             origin: self.origin.clone(),
             document: self.document.clone(),
             changes: std::mem::take(&mut self.changes),
@@ -358,7 +358,7 @@ impl State {
             ended: self.ended,
             attempts: std::mem::take(&mut self.attempts),
             phase,
-        }))
+        })))
     }
 
     /// Takes in a commit that succeeded.

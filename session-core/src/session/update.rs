@@ -59,34 +59,35 @@ impl<'a> Update<'a> {
         self.prepare_rotation(now)?;
         loop {
             self.refuse_if_overtaken(&base, now)?;
-            let (record, meta) = self.next_record(&base, &document, now)?;
-            self.work.attempts.revisions.push(record.revision);
-            let sent =
-                self.manager.store().update(base.id(), base.record.revision, record.clone(), now).await;
-            let current = match sent {
-                Ok(UpdateOutcome::Updated) => return self.done(record, meta),
-                Ok(UpdateOutcome::Gone) => {
-                    self.work.attempts.revisions.clear();
-                    return Err(ErrorKind::Gone.into());
-                }
-                Ok(UpdateOutcome::Conflict(current)) => current,
-                Err(error) => return self.look_after(error).await,
-            };
+            let next = self.next(&base, &document, now)?;
+            let expected = base.record.revision;
+            let current =
+                match self.manager.store().update(base.id(), expected, next.record.clone(), now).await {
+                    Ok(UpdateOutcome::Updated) => return Ok(self.done(next)),
+                    Ok(UpdateOutcome::Gone) => {
+                        self.work.attempts.revisions.clear();
+                        return Err(ErrorKind::Gone.into());
+                    }
+                    Ok(UpdateOutcome::Conflict(current)) => current,
+                    Err(error) => {
+                        self.work.attempts.revisions.push(next.record.revision);
+                        return Box::pin(self.look_after(error)).await;
+                    }
+                };
             self.manager.notice(SessionEvent::Conflict(base.id()));
             let meta = Meta::decode(&current.meta)?;
             // This one is answered, and can only have landed if a client below the driver sent it twice.
-            let tried = self.work.attempts.revisions.pop();
-            let landed = tried.is_some_and(|tried| meta.landed(current.revision, tried) == Landed::Yes);
-            if landed || self.has_landed(&current, &meta)? {
-                return self.done(current, meta);
+            let has_landed = meta.landed(current.revision, next.record.revision) == Landed::Yes;
+            if has_landed || self.has_landed(&current, &meta)? {
+                return Ok(self.done(self.landed(current, meta)?));
             }
             // Where the session has as many writes already, what they expect is gone for good. A later
             // attempt of an earlier commit may still arrive.
             self.work.attempts.revisions.retain(|tried| tried.sequence() > current.revision.sequence());
-            let current = self.wait_turn(current).await?;
+            let current = Box::pin(self.wait_turn(current)).await?;
             let meta = Meta::decode(&current.meta)?;
             if self.has_landed(&current, &meta)? {
-                return self.done(current, meta);
+                return Ok(self.done(self.landed(current, meta)?));
             }
             if !meta.secrets.may_write(self.opened.digest) {
                 return Err(ErrorKind::Stale.into());
@@ -149,7 +150,8 @@ impl<'a> Update<'a> {
             && (self.work.changes.is_empty() || document.same_values(&base.document)?))
     }
 
-    fn next_record(&self, base: &Base, document: &Document, now: Timestamp) -> Result<(Record, Meta)> {
+    /// What is to be stored in the place of `base`.
+    fn next(&self, base: &Base, document: &Document, now: Timestamp) -> Result<Arc<Base>> {
         let mut meta = base.meta.clone();
         meta.push_revision(base.record.revision);
         let mut deadline = base.record.deadline;
@@ -177,7 +179,7 @@ impl<'a> Update<'a> {
             .with_meta(meta.encode()?)
             .with_data(meta.codec.write(document)?);
         check_size(self.manager, &record, Some(&base.record))?;
-        Ok((record, meta))
+        self.landed(record, meta)
     }
 
     /// Queues behind the other writers of this process, and returns what is stored once it is this
@@ -215,7 +217,7 @@ impl<'a> Update<'a> {
         };
         let meta = Meta::decode(&current.meta)?;
         match self.has_landed(&current, &meta) {
-            Ok(true) => self.done(current, meta),
+            Ok(true) => Ok(self.done(self.landed(current, meta)?)),
             // Not yet: it may still arrive. Whoever commits again finds out.
             Ok(false) | Err(_) => Err(error),
         }
@@ -234,20 +236,24 @@ impl<'a> Update<'a> {
         Ok(false)
     }
 
-    fn done(&self, record: Record, meta: Meta) -> Result<(Origin, Committed)> {
-        let Some((fresh, _)) = self.work.attempts.fresh.clone() else {
-            let base = Base::new(self.opened.token.clone(), self.opened.digest, record, meta)?;
-            return Ok((Origin::Live(base), Committed::Unchanged));
-        };
-        self.manager.notice(SessionEvent::Rotated(fresh.id()));
-        // Replaced again since it landed: the browser may hold the newer one.
-        let digest = fresh.digest();
-        let committed = if meta.secrets.current == digest {
-            let max_age = meta.lifetime.max_age(self.manager.now(), record.deadline);
-            Committed::SetToken { token: fresh.clone(), max_age }
-        } else {
-            Committed::Unchanged
-        };
-        Ok((Origin::Live(Base::new(fresh, digest, record, meta)?), committed))
+    /// The session that this record makes, with the token that the client has from then on.
+    fn landed(&self, record: Record, meta: Meta) -> Result<Arc<Base>> {
+        match &self.work.attempts.fresh {
+            Some((fresh, _)) => Base::new(fresh.clone(), fresh.digest(), record, meta),
+            None => Base::new(self.opened.token.clone(), self.opened.digest, record, meta),
+        }
+    }
+
+    fn done(&self, written: Arc<Base>) -> (Origin, Committed) {
+        let mut committed = Committed::Unchanged;
+        if self.work.attempts.fresh.is_some() {
+            self.manager.notice(SessionEvent::Rotated(written.id()));
+            // Replaced again since it landed: the browser may hold the newer one.
+            if written.has_current_secret() {
+                let max_age = written.meta.lifetime.max_age(self.manager.now(), written.record.deadline);
+                committed = Committed::SetToken { token: written.token.clone(), max_age };
+            }
+        }
+        (Origin::Live(written), committed)
     }
 }

@@ -11,6 +11,7 @@ use super::members::Members;
 use super::node::{Change, Node};
 use super::path::{FLASH, MAX_DEPTH, Path};
 use super::scan::{Entries, Flaw, Shape};
+use super::splice::splice;
 use crate::{Error, ErrorKind, Result};
 
 /// The values of a session: one JSON map.
@@ -21,7 +22,12 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub(crate) struct Document {
     root: Node,
+    /// How often the text was spliced since it was read.
+    splices: u8,
 }
+
+/// To split a text and put it together again takes about as long as so many splices.
+const MOST_SPLICES: u8 = 4;
 
 /// What came of an insert.
 #[derive(Debug)]
@@ -33,19 +39,19 @@ pub(crate) struct Inserted {
 
 impl Document {
     pub(crate) fn empty() -> Self {
-        Self { root: Node::Text(Bytes::from_static(b"{}")) }
+        Self::from_json(Bytes::from_static(b"{}"))
     }
 
     /// The document with this text. No text at all is a document without values.
     pub(crate) fn from_json(text: Bytes) -> Self {
-        Self { root: Node::Text(text) }
+        Self { root: Node::Text(text), splices: 0 }
     }
 
     /// The document with these members.
     #[cfg(feature = "bincode")]
     pub(super) fn from_members(members: impl IntoIterator<Item = (Bytes, Bytes)>) -> Result<Self> {
         let members = members.into_iter().map(|(key, text)| (key, Node::Text(text)));
-        Ok(Self { root: Node::Map(Members::sort(members.collect())?) })
+        Ok(Self { root: Node::Map(Members::sort(members.collect())?), splices: 0 })
     }
 
     /// The keys at the top and the texts of their values, sorted by key.
@@ -121,6 +127,9 @@ impl Document {
     pub(crate) fn insert(&mut self, path: &Path, text: Bytes) -> Result<Inserted> {
         not_root(path)?;
         fits(&text, path, path.segments().len())?;
+        if let Some(inserted) = self.splice(path, &text) {
+            return Ok(inserted);
+        }
         let new = text.clone();
         let (replaced, lists) = self.apply(path, Change::Insert(text))?;
         let replaced_another = replaced.is_some_and(|old| old.is_another_scalar(&new));
@@ -176,6 +185,18 @@ impl Document {
         let mut document = self.clone();
         document.remove(&Path::flash())?;
         Ok(document)
+    }
+
+    fn splice(&mut self, path: &Path, text: &Bytes) -> Option<Inserted> {
+        let Node::Text(own) = &self.root else { return None };
+        if self.splices == MOST_SPLICES {
+            return None;
+        }
+        let spliced = splice(own, path.segments(), text)?;
+        self.root = Node::Text(spliced.text);
+        self.splices += 1;
+        let replaced_another = spliced.replaced.is_some_and(|old| Node::Text(old).is_another_scalar(text));
+        Some(Inserted { lists: Lists::default(), replaced_another })
     }
 
     fn apply(&mut self, path: &Path, change: Change) -> Result<(Option<Node>, Lists)> {

@@ -20,6 +20,7 @@ mod path;
 #[cfg(test)]
 mod samples;
 mod scan;
+mod splice;
 
 pub use codec::Codec;
 pub(crate) use document::{Document, Inserted};

@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Maps for each of `segments`, and at their end what `change` makes out of nothing.
-    fn behind(segments: &[Cow<'static, str>], change: Change) -> Self {
+    pub(super) fn behind(segments: &[Cow<'static, str>], change: Change) -> Self {
         let end = match change {
             Change::Insert(text) => Self::Text(text),
             Change::Push(text) => Self::List(vec![Self::Text(text)]),
@@ -336,7 +336,7 @@ fn index(segment: &str) -> Option<usize> {
     if digits && (segment == "0" || !segment.starts_with('0')) { segment.parse().ok() } else { None }
 }
 
-fn write_key(key: &[u8], text: &mut Vec<u8>) {
+pub(super) fn write_key(key: &[u8], text: &mut Vec<u8>) {
     let is_plain = |byte: u8| byte > 0x1f && byte != b'"' && byte != b'\\';
     text.push(b'"');
     if key.iter().all(|byte| is_plain(*byte)) {

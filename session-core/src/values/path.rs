@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -19,8 +20,26 @@ const MAX_BYTES: usize = 255;
 /// are their user's data and show only how many they are.
 #[derive(Clone)]
 pub struct Path {
-    segments: Vec<Cow<'static, str>>,
+    segments: Segments,
     literal: Option<&'static str>,
+}
+
+/// Most paths have one segment, which takes no allocation.
+#[derive(Clone)]
+enum Segments {
+    One([Cow<'static, str>; 1]),
+    Several(Vec<Cow<'static, str>>),
+}
+
+impl Deref for Segments {
+    type Target = [Cow<'static, str>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::One(segment) => segment,
+            Self::Several(segments) => segments,
+        }
+    }
 }
 
 /// How a path is made. It stands apart from [`AsPath`](super::AsPath) to seal it: public for the
@@ -32,7 +51,11 @@ pub trait ToPath {
 
 impl Path {
     pub(super) fn literal(text: &'static str) -> Result<Self> {
-        Self { segments: text.split('.').map(Cow::Borrowed).collect(), literal: Some(text) }.checked()
+        let segments = match text.contains('.') {
+            false => Segments::One([text.into()]),
+            true => Segments::Several(text.split('.').map(Cow::Borrowed).collect()),
+        };
+        Self { segments, literal: Some(text) }.checked()
     }
 
     pub(super) fn verbatim(segments: &[impl AsRef<str>]) -> Result<Self> {
@@ -42,13 +65,17 @@ impl Path {
         {
             return Err(too_long(segments.len()));
         }
-        let segments = segments.iter().map(|segment| Cow::Owned(segment.as_ref().to_owned())).collect();
+        let owned = |segment: &str| Cow::Owned(segment.to_owned());
+        let segments = match segments {
+            [segment] => Segments::One([owned(segment.as_ref())]),
+            segments => Segments::Several(segments.iter().map(|segment| owned(segment.as_ref())).collect()),
+        };
         Self { segments, literal: None }.checked()
     }
 
     /// Where the flash messages are: the one path that callers cannot make.
     pub(crate) fn flash() -> Self {
-        Self { segments: vec![Cow::Borrowed(FLASH)], literal: Some(FLASH) }
+        Self { segments: Segments::One([FLASH.into()]), literal: Some(FLASH) }
     }
 
     fn checked(self) -> Result<Self> {
@@ -77,7 +104,8 @@ impl Path {
         }
         let segments = self.segments[..len].to_vec();
         let bytes = len.saturating_sub(1) + segments.iter().map(|segment| segment.len()).sum::<usize>();
-        Self { segments, literal: self.literal.and_then(|text| text.get(..bytes)) }
+        let literal = self.literal.and_then(|text| text.get(..bytes));
+        Self { segments: Segments::Several(segments), literal }
     }
 
     /// Whether `other` is this path, or goes on from it.
@@ -87,7 +115,7 @@ impl Path {
 
     /// Whether one of the two leads to the other's value or to something inside it.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.segments.iter().zip(&other.segments).all(|(one, other)| one == other)
+        self.segments.iter().zip(&*other.segments).all(|(one, other)| one == other)
     }
 
     /// An error about this path.
@@ -104,7 +132,7 @@ fn too_long(segments: usize) -> Error {
 
 impl PartialEq for Path {
     fn eq(&self, other: &Self) -> bool {
-        self.segments == other.segments
+        *self.segments == *other.segments
     }
 }
 

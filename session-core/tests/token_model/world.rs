@@ -107,7 +107,7 @@ impl World {
     }
 
     pub(crate) fn books(&self, id: u8, record: &Record) -> Books {
-        let map: rmpv::Value = rmp_serde::from_slice(&record.meta[1..]).unwrap();
+        let map = rmpv::decode::read_value(&mut &record.meta[1..]).unwrap();
         let map = map.as_map().unwrap();
         let secret = |value: &rmpv::Value| self.secret(id, value.as_slice().unwrap());
         let tick = |value: &rmpv::Value| {

@@ -372,3 +372,77 @@ fn keys_of_any_text_survive() {
     }
     assert_eq!(stored.keys(&path("m")).unwrap().len(), keys.len());
 }
+
+#[test]
+fn a_spliced_text_is_the_one_that_splitting_makes() {
+    let texts = [
+        "{}",
+        r#"{"b":1}"#,
+        r#"{"a":"x","b":{"c":[1,{"d":2}]},"d":null}"#,
+        r#"{"a":{},"b":{"a":{"b":{"c":1}}}}"#,
+        // Not as the core writes it, at the top or below.
+        "",
+        "{ }",
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1, "b":2}"#,
+        r#"{"a" :1,"b":2}"#,
+        r#"{"a":1,"b":2 }"#,
+        r#"{"a":1,"b":2} "#,
+        r#" {"a":1,"b":2}"#,
+        r#"{"\u0061":1,"b":2}"#,
+        r#"{"b":{"c":1,"a":2},"ä":1}"#,
+        r#"{"b":{ "c":1}}"#,
+        // Damaged.
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1,"b":2"#,
+        r#"{"a":1,"b":2}}"#,
+        r#"{"a":1,"b":}"#,
+        "[1]",
+    ];
+    let paths = [
+        ["a"].as_slice(),
+        &["b"],
+        &["c"],
+        &["\"\n"],
+        &["é"],
+        &["b", "c"],
+        &["b", "a", "b"],
+        &["b", "a", "new", "map"],
+        &["b", "c", "1", "d"],
+        &["zz", "\\"],
+    ];
+    let spliced = |text, path: &Path, value: &'static str| {
+        let mut document = document(text);
+        let outcome = document.insert(path, Bytes::from_static(value.as_bytes()));
+        let outcome = outcome.map(|inserted| (inserted.lists, inserted.replaced_another));
+        (outcome.map_err(|error| error.to_string()), document.to_json(), document.splices)
+    };
+    let split = |text, path: &Path, value: &'static str| {
+        let mut document = Document { splices: MOST_SPLICES, ..document(text) };
+        let outcome = document.insert(path, Bytes::from_static(value.as_bytes()));
+        let outcome = outcome.map(|inserted| (inserted.lists, inserted.replaced_another));
+        (outcome.map_err(|error| error.to_string()), document.to_json())
+    };
+    let mut splices = 0;
+    for text in texts {
+        for path in paths {
+            for value in ["1", r#""x""#, r#"{"c":1}"#] {
+                let path = Path::verbatim(path).unwrap();
+                let (outcome, json, spliced) = spliced(text, &path, value);
+                assert_eq!((outcome, json), split(text, &path, value), "{value} at {path:?} of {text}");
+                splices += usize::from(spliced);
+            }
+        }
+    }
+    assert!(splices >= 100, "{splices}");
+}
+
+#[test]
+fn many_inserts_split_the_text_at_last() {
+    let mut document = Document::empty();
+    for (number, key) in ["e", "d", "c", "b", "a", "f"].into_iter().enumerate() {
+        insert(&mut document, [key], "1").unwrap();
+        assert_eq!(matches!(document.root, Node::Text(_)), number < usize::from(MOST_SPLICES), "{key}");
+    }
+    assert_eq!(text(&document), r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#);
+}
