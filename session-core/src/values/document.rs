@@ -187,6 +187,11 @@ impl Document {
         Ok(document)
     }
 
+    #[cfg(test)]
+    pub(super) fn splice_no_more(&mut self) {
+        self.splices = MOST_SPLICES;
+    }
+
     fn splice(&mut self, path: &Path, text: &Bytes) -> Option<Inserted> {
         let Node::Text(own) = &self.root else { return None };
         if self.splices == MOST_SPLICES {

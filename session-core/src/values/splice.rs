@@ -84,3 +84,6 @@ impl Place {
 fn exchange(text: &Bytes, old: Range<usize>, new: &[u8]) -> Bytes {
     [&text[..old.start], new, &text[old.end..]].concat().into()
 }
+
+#[cfg(test)]
+mod tests;
