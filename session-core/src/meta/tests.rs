@@ -57,6 +57,22 @@ fn fields_of_a_later_release_are_kept() {
 }
 
 #[test]
+fn fields_of_a_later_release_are_kept_30_levels_deep() {
+    use rmpv::Value;
+    let map = |value| Value::Map(vec![(Value::from("key"), value)]);
+    let list = |value| Value::Array(vec![value]);
+    for innermost in [Value::Nil, Value::from("text"), Value::from(vec![1_u8]), Value::Ext(1, vec![2])] {
+        for deepen in [&map as &dyn Fn(Value) -> Value, &list] {
+            let mut meta = meta();
+            let later = (0..30).fold(innermost.clone(), |value, _| deepen(value));
+            meta.unknown.insert("z".into(), later);
+            let again = Meta::decode(&meta.encode().unwrap()).unwrap();
+            assert_eq!(again.encode().unwrap(), meta.encode().unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_newer_version_is_not_guessed_at() {
     let mut bytes = meta().encode().unwrap().to_vec();
     bytes[0] = wire::VERSION + 1;

@@ -15,8 +15,11 @@ use crate::secrets::{Replaced, Rotation, Secrets};
 use crate::token::SecretDigest;
 use crate::{Codec, CookieLifetime, Error, Lifetime, Result, Timestamp};
 
-/// How deep a field of a later release may be nested. The decoder recurses: its own limit is more than a stack holds.
-const MAX_DEPTH: usize = 31;
+/// How deep a field of a later release may be nested, at least. The decoder recurses: its own limit is more than a
+/// stack holds.
+const MAX_NESTING: usize = 30;
+/// The same in calls of the decoder: two for a list or a map, three for a text.
+const MAX_DEPTH: usize = 2 * MAX_NESTING + 3;
 
 #[derive(Default)]
 pub(super) struct Fields<'a> {
