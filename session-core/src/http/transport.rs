@@ -19,18 +19,19 @@ pub(super) enum Transport {
 /// More tokens than this come from somebody who tries something.
 const MAX_TOKENS: usize = 4;
 
-/// How much of a request's cookies is searched. Browsers keep some hundred cookies of 4 KiB for a site, but
-/// hardly any server takes 64 KiB of headers.
-const MAX_COOKIE_BYTES: usize = 64 * 1024;
+/// How much of a request's headers is copied and searched. Browsers keep some hundred cookies of 4 KiB for a site,
+/// but hardly any server takes 64 KiB of headers.
+const MAX_BYTES: usize = 64 * 1024;
 
 impl Transport {
     /// What of a request may hold tokens: copied, because to look for them is several times as much work, and many
     /// requests never ask for their session.
     pub(super) fn presented(&self, head: &Head<'_>) -> Presented {
-        match self {
-            Self::Cookie(_) => Presented::copy(searched(head.cookies.iter())),
-            Self::Bearer => Presented::copy(head.authorizations.iter()),
-        }
+        let headers = match self {
+            Self::Cookie(_) => &head.cookies,
+            Self::Bearer => &head.authorizations,
+        };
+        Presented::copy(searched(headers.iter()))
     }
 
     /// The tokens in it, each once. No I/O, and work that is bounded whatever the server lets in.
@@ -85,11 +86,11 @@ impl Presented {
 
 /// The headers that lie within the limit as a whole: half a cookie could pass for another.
 fn searched<'a>(headers: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
-    let mut left = MAX_COOKIE_BYTES;
+    let mut left = MAX_BYTES;
     headers.map_while(move |header| {
         let fits = left.checked_sub(header.len());
         if fits.is_none() {
-            tracing::warn!("a request has over 64 KiB of cookies: the rest is not searched for its session");
+            tracing::warn!("over 64 KiB in headers of one name: the rest is not searched for the session");
         }
         left = fits?;
         Some(header)
@@ -116,6 +117,8 @@ fn distinct<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<SessionToken> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::SessionId;
@@ -178,16 +181,64 @@ mod tests {
             let head = headers.iter().fold(Head::new(), |head, header| head.with_cookie(header.as_bytes()));
             ids(&cookies, &head).len()
         };
-        assert_eq!(found(&[&padded(MAX_COOKIE_BYTES)]), 1);
-        assert_eq!(found(&[&padded(MAX_COOKIE_BYTES + 1)]), 0);
-        let junk = "a".repeat(MAX_COOKIE_BYTES - ours.len());
+        assert_eq!(found(&[&padded(MAX_BYTES)]), 1);
+        assert_eq!(found(&[&padded(MAX_BYTES + 1)]), 0);
+        let junk = "a".repeat(MAX_BYTES - ours.len());
         assert_eq!(found(&[&junk, &ours]), 1);
         assert_eq!(found(&[&junk, "b", &ours]), 0);
         assert_eq!(found(&[&ours, &junk, "b"]), 1);
         // Cut off there it would be another token.
-        let longer =
-            format!("{};session={}A", "a".repeat(MAX_COOKIE_BYTES - ours.len() - 1), token(1).expose());
+        let longer = format!("{};session={}A", "a".repeat(MAX_BYTES - ours.len() - 1), token(1).expose());
         assert_eq!(found(&[&longer]), 0);
+    }
+
+    #[test]
+    fn authorizations_are_searched_up_to_64_kib() {
+        let ours = format!("Bearer {}", token(1).expose());
+        let junk = format!("Basic {}", "a".repeat(MAX_BYTES));
+        let basic = Head::new().with_authorization(junk.as_bytes());
+        assert_eq!(Transport::Bearer.presented(&basic).0.len(), 0);
+        let found = |head: Head<'_>| ids(&Transport::Bearer, &head).len();
+        assert_eq!(found(basic.clone().with_authorization(ours.as_bytes())), 0);
+        assert_eq!(
+            found(Head::new().with_authorization(ours.as_bytes()).with_authorization(junk.as_bytes())),
+            1
+        );
+    }
+
+    /// What is found in headers that are looked at one by one.
+    fn plainly(headers: &[Vec<u8>]) -> Vec<SessionId> {
+        let pairs = headers.iter().flat_map(|header| header.split(|byte| *byte == b';'));
+        let values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(b"session="));
+        let mut found = Vec::new();
+        for value in values.take(MAX_TOKENS) {
+            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+            let token = std::str::from_utf8(bare).ok().and_then(SessionToken::parse);
+            found.extend(token.map(|token| token.id()).filter(|id| !found.contains(id)));
+        }
+        found
+    }
+
+    fn cookies() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let piece = prop_oneof![
+            6 => (1_u8..6).prop_map(|number| format!("session={}", token(number).expose()).into_bytes()),
+            2 => (1_u8..6).prop_map(|number| format!("session=\"{}\"", token(number).expose()).into_bytes()),
+            10 => Just(b";".to_vec()),
+            4 => Just(b"; ".to_vec()),
+            1 => prop::sample::select(vec![&b"session="[..], b"session", b"a=b", b"=", b"\"", b" ", b"\xff"])
+                .prop_map(<[u8]>::to_vec),
+        ];
+        let header = prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat());
+        prop::collection::vec(header, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn headers_together_hold_what_they_hold_one_by_one(headers in cookies()) {
+            let head = headers.iter().fold(Head::new(), |head, header| head.with_cookie(header));
+            let cookies = Transport::Cookie(SessionCookie::insecure_local());
+            prop_assert_eq!(ids(&cookies, &head), plainly(&headers));
+        }
     }
 
     #[test]
