@@ -76,4 +76,42 @@ mod tests {
         finished.notified().await;
         assert!(done.load(Ordering::SeqCst));
     }
+    #[tokio::test]
+    async fn does_nothing_before_it_is_polled() {
+        let begun = Arc::new(AtomicBool::new(false));
+        let noticed = begun.clone();
+        let work = async move {
+            noticed.store(true, Ordering::SeqCst);
+            Ok(())
+        };
+        drop(Detached::new(work));
+        assert!(!begun.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn passes_a_panic_on() {
+        for waits in [false, true] {
+            let work = async move {
+                if waits {
+                    tokio::task::yield_now().await;
+                }
+                panic!("on purpose");
+            };
+            let waiting = tokio::spawn(Detached::<()>::new(work));
+            assert!(waiting.await.is_err_and(|error| error.is_panic()), "{waits}");
+        }
+    }
+
+    #[test]
+    fn says_that_the_runtime_shuts_down() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut waiting = Box::pin(Detached::<()>::new(std::future::pending()));
+        let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        let inside = runtime.enter();
+        assert!(poll().is_pending() && poll().is_pending());
+        drop(inside);
+        drop(runtime);
+        let Poll::Ready(Err(error)) = poll() else { panic!("it waits") };
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
 }
