@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
-use session_core::http::RequestSession;
+use session_core::http::{Head, HttpSessions, RequestSession};
 use session_core::{Operation, Session};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -95,6 +95,28 @@ async fn a_client_that_goes_away_still_ends_the_session() {
         hang_up(site.app(handler), &cookie, &reached).await;
         site.store.has_ended(Operation::Delete).await;
         assert_eq!(site.store.len(), 0, "and the message is not stored");
+    }
+}
+
+#[tokio::test]
+async fn a_finish_that_nobody_waits_for_commits_nothing_but_an_end() {
+    for ends in [false, true] {
+        let site = Site::new();
+        let cookie = site.visitor().await;
+        let exchange =
+            HttpSessions::new(site.sessions.clone()).begin(&Head::new().with_cookie(cookie.as_bytes()));
+        let session = exchange.request().open().await.unwrap();
+        session.insert("n", 9).unwrap();
+        if ends {
+            session.destroy().unwrap();
+        }
+        drop(exchange.finish(200));
+        if ends {
+            site.store.has_ended(Operation::Delete).await;
+            assert_eq!(site.store.len(), 0);
+        } else {
+            assert_eq!(site.n(&cookie).await, Some(1));
+        }
     }
 }
 
