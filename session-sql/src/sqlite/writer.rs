@@ -2,10 +2,10 @@
 //! verbs share the cost of a commit and none waits for another to come.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{JoinHandle, sleep};
+use std::thread::{JoinHandle, sleep, yield_now};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvError, TryRecvError};
 use rusqlite::Connection;
 use session_core::{Error, Result};
 
@@ -25,6 +25,8 @@ pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// Of a database, as a rule.
 const PAGE_BYTES: usize = 4096;
 
+const LOOKS_ABOUT: Duration = Duration::from_micros(100);
+
 const RETRY_PAUSE: Duration = Duration::from_micros(200);
 
 /// Starts the thread. It lets the writer go once the `readers` have closed their connections: SQLite tidies up when
@@ -36,7 +38,7 @@ pub(super) fn start(
     readers: Vec<JoinHandle<()>>,
 ) -> Result<JoinHandle<()>> {
     spawn(move || {
-        while let Ok(first) = jobs.recv() {
+        while let Ok(first) = next(&jobs) {
             let batch = batch(first, &jobs);
             let is_alone = batch.len() == 1;
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,6 +50,20 @@ pub(super) fn start(
             let _ = reader.join();
         }
     })
+}
+
+/// The next verb. Whoever writes one after the other has it ready within the time it would take to put this thread
+/// to sleep and to wake it, so it looks about for as long; others that want the processor go first.
+fn next(jobs: &Receiver<Job>) -> Result<Job, RecvError> {
+    let started = Instant::now();
+    while started.elapsed() < LOOKS_ABOUT {
+        match jobs.try_recv() {
+            Ok(job) => return Ok(job),
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => yield_now(),
+        }
+    }
+    jobs.recv()
 }
 
 /// `first` and what else is queued, by id: neighbours share pages. Verbs on one id keep their order.
