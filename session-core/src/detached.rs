@@ -28,21 +28,31 @@ impl<T> Detached<T> {
 impl<T: Send + 'static> Future for Detached<T> {
     type Output = Result<T>;
 
+    /// # Panics
+    ///
+    /// If it has ended, as an `async fn` would: who waits for it then would wait for ever.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        if let Progress::Begun(work) = &mut self.0 {
-            let Some(mut work) = work.take() else { return Poll::Pending };
-            if let Poll::Ready(result) = work.as_mut().poll(context) {
-                return Poll::Ready(result);
+        loop {
+            match &mut self.0 {
+                Progress::Begun(work) => {
+                    let mut work = work.take().expect("polled again after its end");
+                    if let Poll::Ready(result) = work.as_mut().poll(context) {
+                        return Poll::Ready(result);
+                    }
+                    // In the same poll: the caller cannot have been dropped in between.
+                    self.0 = Progress::Spawned(tokio::spawn(work));
+                }
+                Progress::Spawned(task) => {
+                    return Poll::Ready(match ready!(Pin::new(task).poll(context)) {
+                        Ok(result) => result,
+                        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                        Err(_cancelled) => {
+                            Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down"))
+                        }
+                    });
+                }
             }
-            // In the same poll: the caller cannot have been dropped in between.
-            self.0 = Progress::Spawned(tokio::spawn(work));
         }
-        let Progress::Spawned(task) = &mut self.0 else { return Poll::Pending };
-        Poll::Ready(match ready!(Pin::new(task).poll(context)) {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_cancelled) => Err(Error::describe(ErrorKind::Unavailable, "the runtime is shutting down")),
-        })
     }
 }
 
@@ -76,6 +86,15 @@ mod tests {
         finished.notified().await;
         assert!(done.load(Ordering::SeqCst));
     }
+
+    #[tokio::test]
+    #[should_panic(expected = "polled again after its end")]
+    async fn is_not_waited_for_twice() {
+        let mut work = Detached::new(async { Ok(()) });
+        (&mut work).await.unwrap();
+        let _ = (&mut work).await;
+    }
+
     #[tokio::test]
     async fn does_nothing_before_it_is_polled() {
         let begun = Arc::new(AtomicBool::new(false));
