@@ -8,6 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
+
 use crate::case::Case;
 use crate::check::{CaseResult, Failure};
 use crate::context::{Effort, Ground};
@@ -19,8 +21,18 @@ pub(crate) struct Options {
     /// Of the whole run; each case makes its own of it.
     pub(crate) seed: u64,
     pub(crate) effort: Effort,
+    pub(crate) schedule: Schedule,
     /// A case that takes longer has failed, and its thread is left behind.
     pub(crate) timeout: Duration,
+}
+
+/// Who decides which racer goes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Schedule {
+    /// The operating system, over four workers: what happens on a server, and differently each time.
+    Parallel,
+    /// One thread that changes from task to task where they wait: the same race each time.
+    Cooperative,
 }
 
 /// Runs a case; an error is the whole report.
@@ -32,9 +44,10 @@ pub(crate) fn execute<G: Ground>(
     let steps = Steps::default();
     let (sender, receiver) = mpsc::channel();
     let seed = case_seed(options.seed, &case);
-    let (thread_steps, effort) = (steps.clone(), options.effort);
+    let thread_steps = steps.clone();
     let body = move || {
-        let result = catch_unwind(AssertUnwindSafe(|| on_runtime(case, subject, seed, thread_steps, effort)));
+        let run = || on_runtime(case, subject, seed, thread_steps, options);
+        let result = catch_unwind(AssertUnwindSafe(run));
         // Nobody listens any more if the time is up.
         let _ = sender.send(result.unwrap_or_else(|panic| Err(Failure::new(panic_message(&*panic)))));
     };
@@ -57,15 +70,16 @@ fn on_runtime<G: Ground>(
     subject: Arc<G::Subject>,
     seed: u64,
     steps: Steps,
-    effort: Effort,
+    options: Options,
 ) -> CaseResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("no runtime for the case: {error}")))?;
+    let mut builder = match options.schedule {
+        Schedule::Parallel => Builder::new_multi_thread(),
+        Schedule::Cooperative => Builder::new_current_thread(),
+    };
+    let runtime = builder.worker_threads(4).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("no runtime for the case: {error}")))?;
     let result = runtime.block_on(async {
-        let context = G::open(subject, seed, steps, effort).await?;
+        let context = G::open(subject, seed, steps, options.effort).await?;
         // As a task: a race needs its body on the workers, and a panic must not skip the discarding.
         let result = tokio::spawn((case.run)(context.clone())).await;
         context.discard().await;

@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::case::Case;
 use crate::cases::{self, SLOW};
 use crate::context::{Effort, Ground};
-use crate::execute::{Options, execute};
+use crate::execute::{Options, Schedule, execute};
 use crate::expected::{Expected, State};
 use crate::harness::{Harness, Promises};
 use crate::process;
@@ -60,12 +60,10 @@ pub(crate) fn run_suite<G: Ground>(suite: Suite<G>, list: &Path) -> ExitCode {
     }
 }
 
-/// The seed in `CONFORMANCE_SEED`, or a random one.
-pub(crate) fn seed() -> Result<u64, String> {
-    match env::var("CONFORMANCE_SEED") {
-        Ok(text) => text.parse().map_err(|_| format!("CONFORMANCE_SEED is not a u64: {text}")),
-        Err(_) => Ok(rand::random()),
-    }
+/// The seed in `CONFORMANCE_SEED`, if one is given.
+pub(crate) fn seed() -> Result<Option<u64>, String> {
+    let Ok(text) = env::var("CONFORMANCE_SEED") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| format!("CONFORMANCE_SEED is not a u64: {text}"))
 }
 
 /// Whether committed files are to be written anew.
@@ -91,7 +89,12 @@ fn prepare<G: Ground>(
         written.map_err(|error| format!("{}: {error}", list.display()))?;
         expected = read()?;
     }
-    let options = Options { seed: seed()?, effort: Effort::Full, timeout: Duration::from_secs(120) };
+    let options = Options {
+        seed: seed()?.unwrap_or_else(rand::random),
+        effort: Effort::Full,
+        schedule: Schedule::Parallel,
+        timeout: Duration::from_secs(120),
+    };
     if !only_names {
         println!("seed: CONFORMANCE_SEED={}", options.seed);
     }

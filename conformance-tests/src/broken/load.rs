@@ -85,7 +85,7 @@ pub(super) async fn load(
             Ok(Some(Record::new(Revision::first(0), now, Timestamp::MAX, Timestamp::MAX)))
         }
         Fault::DeletedVisible => Ok(live.or_else(|| store.deleted(id))),
-        Fault::SometimesPrevious if store.is_twentieth() => {
+        Fault::SometimesPrevious if store.is_nth(20) => {
             Ok(live.map(|current| store.previous(id).unwrap_or(current)))
         }
         Fault::Tears => {

@@ -20,6 +20,7 @@ use session_core::{
 use super::run::{Proof, Suspect, prove};
 use crate::cases;
 use crate::context::Context;
+use crate::execute::Schedule;
 use crate::harness::{Harness, Promises};
 use crate::process;
 
@@ -64,7 +65,7 @@ pub fn run_processes(matrix: impl AsRef<Path>, directory: &Path) -> ExitCode {
     };
     let suspects = FAULTS.iter().map(suspect).collect();
     let (what, report) = ("stores", "broken-processes");
-    let proof = Proof { what, report, cases: cases::processes(), suspects };
+    let proof = Proof { what, report, schedule: Schedule::Parallel, cases: cases::processes(), suspects };
     prove(&Arc::new(proof), matrix.as_ref())
 }
 

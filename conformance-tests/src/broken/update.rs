@@ -182,7 +182,7 @@ async fn of_equal(
             }
             return Ok(outcome);
         }
-        Fault::RarelyRacesUpdate if rand::random_ratio(7, 8) => {}
+        Fault::RarelyRacesUpdate if !store.is_nth(8) => {}
         Fault::RacesUpdate | Fault::RarelyRacesUpdate => {
             pause().await;
             // Compares with whatever is there by now.

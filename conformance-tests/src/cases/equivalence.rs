@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use session_core::{SessionBackend as _, Timestamp};
 use session_memory::MemoryBackend;
 use tokio::runtime::Handle;
-use tokio::task::block_in_place;
+use tokio::task::spawn_blocking;
 
 use crate::case::{Case, case};
 use crate::check::{CaseResult, Failure};
@@ -31,10 +31,11 @@ pub(super) const CASES: &[Case] = &[
 
 async fn model_equivalence(ctx: Context) -> CaseResult {
     const SESSIONS: usize = 3;
-    // No async code: a program that is being shrunk cannot go to another thread.
-    block_in_place(|| {
+    // On one thread: a program that is being shrunk cannot go to another.
+    let runtime = Handle::current();
+    let body = move || {
         let programs = vec(step(SESSIONS, verbs(&ctx)), 1..60);
-        let run = |program: &[Step]| Handle::current().block_on(run_program(&ctx, SESSIONS, program));
+        let run = |program: &[Step]| runtime.block_on(run_program(&ctx, SESSIONS, program));
         let mut runner = runner(&ctx);
         for _ in 0..ctx.steps(300) {
             let mut program = programs.new_tree(&mut runner).map_err(no_steps)?;
@@ -43,7 +44,8 @@ async fn model_equivalence(ctx: Context) -> CaseResult {
             }
         }
         Ok(())
-    })
+    };
+    spawn_blocking(body).await?
 }
 
 /// Simplifies a program for as long as it fails, in so many attempts; how the simplest one fails.

@@ -241,6 +241,7 @@ async fn index_kept_while_create_in_flight(ctx: Context) -> CaseResult {
             racer(async move {
                 for _ in 0..3 {
                     list_all(&lister, Some("alice"), 2).await?;
+                    hesitate(2).await;
                 }
                 Ok(())
             }),
@@ -248,6 +249,7 @@ async fn index_kept_while_create_in_flight(ctx: Context) -> CaseResult {
         if round % 2 == 0 {
             let id = before.0;
             racers.push(racer(async move {
+                hesitate(round / 2 % 4).await;
                 check::deleted(deleter.backend().delete(id, None, deleter.now()).await?)
             }));
         }

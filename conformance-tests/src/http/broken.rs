@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{HttpHarness, cases};
 use crate::broken::{Proof, Suspect, prove};
+use crate::execute::Schedule;
 
 /// An integration that breaks one rule and keeps all others.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub fn run_broken(integrations: Vec<BrokenIntegration>, matrix: impl AsRef<Path>
         subject: Box::new(move || harness.clone()),
     };
     let suspects = integrations.into_iter().map(suspect).collect();
-    let proof = Proof { what: "integrations", report: "broken-integrations", cases: cases::all(), suspects };
+    let (what, report) = ("integrations", "broken-integrations");
+    let proof = Proof { what, report, schedule: Schedule::Parallel, cases: cases::all(), suspects };
     prove(&Arc::new(proof), matrix.as_ref())
 }
