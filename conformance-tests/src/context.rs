@@ -186,6 +186,14 @@ impl Context {
         self.shared.clock.now()
     }
 
+    /// How long anything may take that is expected to happen: only a failing case waits for its end.
+    pub(crate) fn patience(&self) -> Duration {
+        match self.shared.effort {
+            Effort::Full => Duration::from_secs(30),
+            Effort::Brief => Duration::from_secs(5),
+        }
+    }
+
     /// A generator of its own for each call; together they follow from the seed.
     pub(crate) fn rng(&self) -> StdRng {
         StdRng::seed_from_u64(lock(&self.shared.rng).next_u64())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisError};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisError};
 use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
 use session_redis::{RedisBackend, RedisConfig};
 
@@ -18,16 +18,28 @@ struct Redis {
     url: String,
 }
 
+/// Where the suite waits no longer for what does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Redis {
-    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+    /// With limits that no machine is too busy for.
+    fn config(&self, namespace: &str) -> Result<RedisConfig> {
         let config = RedisConfig::from_url(&self.url)?.with_prefix(namespace);
-        Ok(Arc::new(RedisBackend::connect(config).await?))
+        Ok(config.with_connect_timeout(PATIENCE).with_response_timeout(PATIENCE))
+    }
+
+    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
+        Ok(Arc::new(RedisBackend::connect(self.config(namespace)?).await?))
     }
 
     /// A connection that the driver does not know of.
     async fn raw(&self) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.url.as_str()).map_err(internal)?;
-        client.get_multiplexed_async_connection().await.map_err(internal)
+        // The client's own limits are half a second and a second.
+        let limits = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        client.get_multiplexed_async_connection_with_config(&limits).await.map_err(internal)
     }
 
     /// The keys that begin with the namespace, those of longer namespaces included.
@@ -142,7 +154,7 @@ impl Harness for Redis {
         namespace: &str,
         slack: Duration,
     ) -> Result<Option<Arc<dyn SessionBackend>>> {
-        let config = RedisConfig::from_url(&self.url)?.with_prefix(namespace).with_expiry_slack(slack);
+        let config = self.config(namespace)?.with_expiry_slack(slack);
         Ok(Some(Arc::new(RedisBackend::connect(config).await?)))
     }
 

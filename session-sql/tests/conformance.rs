@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
@@ -17,6 +18,9 @@ struct Sqlite {
     directory: PathBuf,
 }
 
+/// Where the suite waits no longer for what does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Where a process that the suite has started finds the files.
 const DIRECTORY: &str = "SESSION_SQL_CONFORMANCE_DIRECTORY";
 
@@ -26,7 +30,9 @@ impl Sqlite {
     }
 
     async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
-        let config = SqliteConfig::new(self.file(namespace)).with_table(namespace);
+        // A busy machine is no reason to give up.
+        let config =
+            SqliteConfig::new(self.file(namespace)).with_table(namespace).with_busy_timeout(PATIENCE);
         Ok(Arc::new(SqliteBackend::connect(config).await?))
     }
 

@@ -4,12 +4,16 @@ use std::env;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
 use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+
+/// Where the suite waits no longer for what does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Namespaces are tables of one schema.
 #[derive(Debug)]
@@ -120,6 +124,9 @@ fn main() -> ExitCode {
         Ok(config) => {
             let few = NonZeroU32::MIN.saturating_add(3);
             let config = config.with_auto_migrate(true).with_max_connections(few);
+            // A busy machine is no reason to give up.
+            let config = config.with_connect_timeout(PATIENCE).with_acquire_timeout(PATIENCE);
+            let config = config.with_lock_timeout(PATIENCE).with_statement_timeout(PATIENCE);
             conformance_tests::run(Postgres { config }, "tests/conformance_postgres.expected")
         }
         Err(error) => {

@@ -21,7 +21,7 @@ use crate::test_counts::TestCounts;
 use crate::workspace::{Package, Workspace};
 
 /// How long a command's output may take to arrive once the command has ended.
-const AFTER_THE_END: Duration = Duration::from_secs(10);
+const AFTER_THE_END: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct TestOptions {

@@ -153,7 +153,7 @@ async fn fast_janitor_deletes_nothing_live(ctx: Context) -> CaseResult {
         for step in 1..=8 {
             ctx.clock().advance(STEP);
             fast_clock.set(ctx.now().saturating_add(margin));
-            let sweep = timeout(MINUTE / 12, janitor.run_once(&fast.manager)).await;
+            let sweep = timeout(ctx.patience(), janitor.run_once(&fast.manager)).await;
             removed += sweep.map_err(|_| Failure::new("the janitor's round does not end"))??.expired;
             let what = format!("{step} steps on, by a janitor {margin:?} ahead");
             let found = ctx.backend().load(id(&left)?, ctx.now()).await?;

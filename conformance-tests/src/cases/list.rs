@@ -1,7 +1,6 @@
 //! Group P: listing every session, page by page; and the paging that the principal's cases use.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use session_core::{Cursor, ErrorKind, Principal, Record, SessionId};
 use tokio::time::timeout;
@@ -152,7 +151,7 @@ async fn cursor_resume_and_invalid(ctx: Context) -> CaseResult {
 async fn limit_0_asks_for_nothing(ctx: Context) -> CaseResult {
     let alice = Principal::new("alice")?;
     let nothing = async |principal, after: Option<Cursor>| -> CaseResult {
-        let page = timeout(PATIENCE, ctx.backend().list(principal, after, 0, ctx.now())).await;
+        let page = timeout(ctx.patience(), ctx.backend().list(principal, after, 0, ctx.now())).await;
         let page = page.map_err(|_| Failure::new("a list with a limit of 0 does not end"))??;
         check::equal(page.sessions.len(), 0, "the sessions of a page of none")?;
         check::ensure(page.next.is_none(), "a page of none has a `next`, where a loop would never end")
@@ -263,6 +262,3 @@ async fn churn_no_panic(ctx: Context) -> CaseResult {
 
 /// More pages than any list of a case has.
 const PAGES: usize = 1500;
-
-/// How long a list of nothing may take.
-const PATIENCE: Duration = Duration::from_secs(5);

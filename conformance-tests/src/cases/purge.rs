@@ -155,7 +155,7 @@ async fn touched_after_selection_survives(ctx: Context) -> CaseResult {
 async fn limit_0_removes_nothing(ctx: Context) -> CaseResult {
     let (now, mut dead) = (ctx.now(), Vec::new());
     let none = async || -> CaseResult {
-        let purged = timeout(PATIENCE, ctx.backend().purge_expired(now, 0)).await;
+        let purged = timeout(ctx.patience(), ctx.backend().purge_expired(now, 0)).await;
         let purged = purged.map_err(|_| Failure::new("a purge with a limit of 0 does not end"))??;
         check::equal(purged, Purged::default(), "a purge of none")
     };
@@ -230,8 +230,9 @@ async fn writers_progress_during_purge(ctx: Context) -> CaseResult {
             let mut round = 0;
             while round < 3 || purging.load(Ordering::SeqCst) {
                 round += 1;
-                let life = timeout(PATIENCE, lives_a_life(&ctx, &record)).await;
-                life.map_err(|_| Failure::new(format!("a writer waited for {PATIENCE:?}")))??;
+                let patience = ctx.patience();
+                let life = timeout(patience, lives_a_life(&ctx, &record)).await;
+                life.map_err(|_| Failure::new(format!("a writer waited for {patience:?}")))??;
                 // A driver that never waits would keep the purge itself off its worker.
                 hesitate(1).await;
             }
@@ -253,9 +254,6 @@ async fn lives_a_life(ctx: &Context, record: &Record) -> CaseResult {
     ctx.expect(id, &next, "a session during a purge").await?;
     check::deleted(backend.delete(id, None, ctx.now()).await?)
 }
-
-/// How long a verb may take where it must not wait for another one's end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A session that is dead from `expires_at` on, whatever the case's clock shows.
 async fn session(ctx: &Context, expires_at: Timestamp, anonymous: bool) -> CaseResult<(SessionId, Record)> {

@@ -26,12 +26,8 @@ impl Ground for HttpContext {
     type Subject = dyn HttpHarness;
 
     async fn open(harness: Arc<dyn HttpHarness>, seed: u64, steps: Steps, effort: Effort) -> Result<Self> {
-        let patience = match effort {
-            Effort::Full => Duration::from_secs(30),
-            Effort::Brief => Duration::from_secs(5),
-        };
         let ctx = Context::open(Arc::new(Memory), seed, steps.clone(), effort).await?;
-        Ok(Self { ctx, harness, steps, patience })
+        Ok(Self { patience: ctx.patience(), ctx, harness, steps })
     }
 
     async fn discard(&self) {

@@ -45,15 +45,16 @@ async fn count_in_parallel(browser: &Browser, servers: &[Server; 2], count: usiz
 async fn parallel_requests_that_alternate_count_exactly(store: &SharedStore) {
     let servers = [store.serve(&[]).await, store.serve(&[]).await];
     let browser = Browser::of(&servers[0], "alice").await;
-    let mut numbers = count_in_parallel(&browser, &servers, 60).await;
+    // So few that all have their turn within a commit's two seconds, on a busy machine too.
+    let mut numbers = count_in_parallel(&browser, &servers, 30).await;
     // Those that wait for their answer before the next one see the same counter.
     for number in 0..20 {
         numbers.push(browser.at(&servers[number % 2]).count_view().await);
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, (1..=80).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
     for server in &servers {
-        assert_eq!(browser.at(server).views().await, 80);
+        assert_eq!(browser.at(server).views().await, 50);
     }
     browser.post("/sign-out").await;
 }

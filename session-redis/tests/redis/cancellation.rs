@@ -4,9 +4,9 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::common::{Fixture, NOW, at, create, id, now, principal, record};
+use crate::common::{Fixture, LONG, NOW, at, create, id, now, patient, principal, record};
 use session_core::{Record, SessionBackend};
 use session_redis::{RedisBackend, RedisConfig};
 
@@ -32,7 +32,7 @@ async fn expect(backend: &RedisBackend, expected: Option<&Record>, what: &str) {
         if found.as_ref() == expected {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{what}: {found:?} instead of {expected:?}");
+        assert!(started.elapsed() < LONG, "{what}: {found:?} instead of {expected:?}");
     }
 }
 
@@ -105,7 +105,7 @@ async fn a_reply_never_reaches_another() {
 #[tokio::test]
 async fn a_dropped_connect_is_no_harm() {
     let Some(fixture) = Fixture::shared().await else { return };
-    let config = RedisConfig::from_url(&fixture.url).unwrap().with_prefix(fixture.prefix.clone());
+    let config = patient(RedisConfig::from_url(&fixture.url).unwrap().with_prefix(fixture.prefix.clone()));
     for polls in 0..8 {
         drop_after(polls, RedisBackend::connect(config.clone())).await;
     }

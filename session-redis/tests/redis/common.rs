@@ -3,10 +3,10 @@
 
 use std::env;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use session_core::{CreateOutcome, Principal, Record, Revision, SessionBackend, SessionId, Timestamp};
 use session_redis::{RedisBackend, RedisConfig};
 
@@ -41,6 +41,14 @@ pub(crate) fn principal(name: &str) -> Option<Principal> {
 
 pub(crate) async fn create(backend: &RedisBackend, number: u32, record: Record) {
     assert_eq!(backend.create(id(number), record, now()).await.unwrap(), CreateOutcome::Created);
+}
+
+/// Where a test waits no longer for what does not come.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// With limits that no machine is too busy for.
+pub(crate) fn patient(config: RedisConfig) -> RedisConfig {
+    config.with_connect_timeout(LONG).with_response_timeout(LONG)
 }
 
 /// Whether tests may do without what is missing. They fail otherwise.
@@ -78,14 +86,15 @@ impl Fixture {
 
     pub(crate) async fn at(url: String, choose: impl FnOnce(RedisConfig) -> RedisConfig) -> Self {
         let prefix = fresh_prefix();
-        let config = choose(RedisConfig::from_url(&url).unwrap().with_prefix(prefix.clone()));
+        let config = choose(patient(RedisConfig::from_url(&url).unwrap().with_prefix(prefix.clone())));
         let backend = RedisBackend::connect(config).await.unwrap();
         let raw = raw(&url).await;
         Self { url, prefix, backend, raw }
     }
 
     pub(crate) async fn with_prefix(&self, prefix: &[u8]) -> RedisBackend {
-        RedisBackend::connect(RedisConfig::from_url(&self.url).unwrap().with_prefix(prefix)).await.unwrap()
+        let config = patient(RedisConfig::from_url(&self.url).unwrap().with_prefix(prefix));
+        RedisBackend::connect(config).await.unwrap()
     }
 
     pub(crate) fn key(&self, number: u32) -> Vec<u8> {
@@ -141,7 +150,11 @@ impl Fixture {
 }
 
 pub(crate) async fn raw(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    // The client's own limits are half a second and a second.
+    let limits =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(LONG)).set_response_timeout(Some(LONG));
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&limits).await.unwrap()
 }
 
 /// A prefix that no other test has, in this run or another.

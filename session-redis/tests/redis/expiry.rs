@@ -81,7 +81,7 @@ async fn without_slack_nothing_goes_before_its_time() {
             assert!(clock.now() >= until, "gone too soon");
             break;
         }
-        assert!(clock.now() < until.saturating_add(Duration::from_secs(20)), "never gone");
+        assert!(clock.now() < until.saturating_add(Duration::from_secs(60)), "never gone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

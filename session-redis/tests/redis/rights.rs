@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use crate::common::{Fixture, NOW, at, create, id, now, principal, raw, record};
+use crate::common::{Fixture, NOW, at, create, id, now, patient, principal, raw, record};
 use crate::server::Server;
 use session_core::{ErrorKind, Result, SessionBackend};
 use session_redis::{OnEviction, RedisBackend, RedisConfig};
@@ -28,7 +28,8 @@ async fn set_up(server: &Server, user: &str, rules: &[&str]) {
 }
 
 fn config(server: &Server, user: &str) -> RedisConfig {
-    RedisConfig::new("127.0.0.1").with_port(server.port()).with_username(user).with_password(SECRET)
+    let config = RedisConfig::new("127.0.0.1").with_port(server.port());
+    patient(config.with_username(user).with_password(SECRET))
 }
 
 /// Takes a session of somebody through every verb.

@@ -2,9 +2,9 @@
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::common::{create, fresh_prefix, id, now, record};
+use crate::common::{LONG, create, fresh_prefix, id, now, patient, record};
 use crate::server::Server;
 use session_core::SessionBackend;
 use session_redis::{RedisBackend, RedisConfig};
@@ -32,7 +32,7 @@ async fn load_at_once(backend: &RedisBackend) {
 }
 
 fn connect(runtime: &Runtime, server: &Server) -> RedisBackend {
-    let config = RedisConfig::from_url(&server.url()).unwrap().with_prefix(fresh_prefix());
+    let config = patient(RedisConfig::from_url(&server.url()).unwrap().with_prefix(fresh_prefix()));
     let backend = runtime.block_on(RedisBackend::connect(config)).unwrap();
     runtime.block_on(create(&backend, 1, record("x")));
     backend
@@ -44,7 +44,7 @@ fn disconnect(backend: &RedisBackend, server: &Server) {
     let _: () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut link).unwrap();
     let started = Instant::now();
     while format!("{backend:?}").contains("is_open: true") {
-        assert!(started.elapsed() < Duration::from_secs(20), "the end of the connection goes unnoticed");
+        assert!(started.elapsed() < LONG, "the end of the connection goes unnoticed");
         thread::yield_now();
     }
 }

@@ -1,5 +1,6 @@
 //! A Redis server of the test's own: to stop, to start again, to set up badly.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -72,7 +73,7 @@ impl Server {
             .spawn()
             .unwrap();
         self.process = Some(process);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().unwrap());
             assert!(ended.is_none() && Instant::now() < deadline, "the server does not start");
@@ -87,6 +88,14 @@ impl Drop for Server {
     }
 }
 
+/// A port that nobody listens on. Not one of those that the system hands out, as to clients: one of them might be
+/// taken before the server has it, or while it is stopped.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    loop {
+        let random = RandomState::new().build_hasher().finish() % 20_000;
+        let port = 10_000 + u16::try_from(random).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{create, fresh_prefix, id, now, record};
+use crate::common::{create, fresh_prefix, id, now, patient, record};
 use crate::server::Server;
 use session_core::{ErrorKind, SessionBackend, UpdateOutcome};
 use session_redis::{RedisBackend, RedisConfig, RedisTls};
@@ -44,11 +43,7 @@ fn server() -> Option<(Server, Authority)> {
 }
 
 fn config(server: &Server, tls: RedisTls) -> RedisConfig {
-    RedisConfig::new("localhost")
-        .with_port(server.port())
-        .with_tls(tls)
-        .with_prefix(fresh_prefix())
-        .with_connect_timeout(Duration::from_secs(10))
+    patient(RedisConfig::new("localhost").with_port(server.port()).with_tls(tls).with_prefix(fresh_prefix()))
 }
 
 #[tokio::test]

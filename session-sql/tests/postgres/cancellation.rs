@@ -33,7 +33,7 @@ async fn expect(backend: &PostgresBackend, expected: Option<&Record>, what: &str
         if found.as_ref() == expected {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{what}: {found:?} instead of {expected:?}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}: {found:?} instead of {expected:?}");
     }
 }
 

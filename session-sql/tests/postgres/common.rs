@@ -4,7 +4,7 @@
 use std::env;
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use session_core::Error;
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
@@ -32,6 +32,15 @@ pub(crate) struct Table {
     pub(crate) config: PostgresConfig,
 }
 
+/// Where a test waits no longer for what does not come.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// With limits that no machine is too busy for; a test sets the one that it waits for.
+pub(crate) fn patient(config: PostgresConfig) -> PostgresConfig {
+    let config = config.with_connect_timeout(LONG).with_acquire_timeout(LONG);
+    config.with_lock_timeout(LONG).with_statement_timeout(LONG)
+}
+
 /// Runs a test with a table's name of its own, and drops the table and what else bears the name afterwards.
 pub(crate) fn with_table(test: impl AsyncFnOnce(&Table)) {
     let Ok(url) = env::var("SESSION_TEST_POSTGRES") else {
@@ -47,7 +56,7 @@ pub(crate) fn with_table(test: impl AsyncFnOnce(&Table)) {
         .filter(u8::is_ascii_digit)
         .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     let name = format!("t{}_{distinct}_{}", std::process::id(), since.as_nanos());
-    let config = PostgresConfig::from_url(&url).unwrap().with_table(&name).with_auto_migrate(true);
+    let config = patient(PostgresConfig::from_url(&url).unwrap().with_table(&name).with_auto_migrate(true));
     let table = Table { name, config };
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test(&table))));

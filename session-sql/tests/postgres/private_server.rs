@@ -2,6 +2,7 @@
 //! listens on loopback and ends with its value.
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -36,8 +37,7 @@ impl PrivateServer {
         if is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { directory, binaries, port, process: None };
+        let mut server = Self { directory, binaries, port: free_port(), process: None };
         let password = server.file("password", PASSWORD);
         let made = server
             .command("initdb")
@@ -56,7 +56,7 @@ impl PrivateServer {
         Some(server)
     }
 
-    /// Starts it, again after [`stop`](Self::stop), and waits until it lets somebody in.
+    /// Starts it, again after [`stop`](Self::stop) on the same port, and waits until it lets somebody in.
     pub(crate) async fn run(&mut self, arguments: &[&str]) {
         let mut command = self.command("postgres");
         command.args([
@@ -71,10 +71,11 @@ impl PrivateServer {
         for argument in arguments {
             command.args(["-c", argument]);
         }
-        self.process = Some(command.spawn().unwrap());
-        let started = Instant::now();
         let connection = self.config().connection;
+        let process = self.process.insert(command.spawn().unwrap());
+        let started = Instant::now();
         while PgConnection::connect_with(&connection).await.is_err() {
+            assert!(process.try_wait().unwrap().is_none(), "the private server has ended");
             assert!(started.elapsed() < Duration::from_secs(60), "the private server does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -130,6 +131,18 @@ impl PrivateServer {
 impl Drop for PrivateServer {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A port that nobody listens on. Not one of those that the system hands out, as to clients: one of them might be
+/// taken before the server has it, or while it is stopped.
+fn free_port() -> u16 {
+    loop {
+        let random = RandomState::new().build_hasher().finish() % 20_000;
+        let port = 10_000 + u16::try_from(random).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Races between the statements of a verb and another client, staged by locks: one order of events each, which
 //! random races seldom meet.
 
-use std::time::Duration;
-
 use session_core::{CreateOutcome, DeleteOutcome, Result, SessionBackend, UpdateOutcome};
 use session_sql::postgres::PostgresBackend;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -38,10 +36,7 @@ const REPLACED: &str = "CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * F
                         data FROM kept";
 
 async fn backend_with(table: &Table, number: u32) -> PostgresBackend {
-    // Longer than a busy machine takes to see that a verb waits.
-    let minute = Duration::from_secs(60);
-    let config = table.config.clone().with_lock_timeout(minute).with_statement_timeout(minute);
-    let backend = PostgresBackend::connect(config).await.unwrap();
+    let backend = table.connect().await;
     create(&backend, number, record("old")).await;
     backend
 }

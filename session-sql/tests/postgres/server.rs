@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{create, id, now, record, shown};
+use crate::common::{LONG, create, id, now, patient, record, shown};
 use crate::private_server::{PASSWORD, PrivateServer};
 use session_core::{ErrorKind, SessionBackend};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
@@ -12,7 +12,8 @@ use session_sql::postgres::{PostgresBackend, PostgresConfig};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_comes_back_is_used_again() {
     let Some(mut server) = PrivateServer::start(&[]).await else { return };
-    let config = server.config().with_acquire_timeout(Duration::from_millis(500));
+    // The pool tries again and again to connect, for so long.
+    let config = patient(server.config()).with_acquire_timeout(Duration::from_millis(500));
     let backend = PostgresBackend::connect(config).await.unwrap();
     create(&backend, 1, record("x")).await;
     server.stop();
@@ -20,7 +21,7 @@ async fn a_server_that_comes_back_is_used_again() {
         let started = Instant::now();
         let error = backend.load(id(1), now()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
         assert!(!shown(&error).contains(PASSWORD), "{error:?}");
     }
     // Many at once take all of the pool's places for their attempts.
@@ -34,7 +35,16 @@ async fn a_server_that_comes_back_is_used_again() {
         assert_eq!(load.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     }
     server.run(&[]).await;
-    assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    let started = Instant::now();
+    // A busy machine may take longer to connect than the pool tries to.
+    let loaded = loop {
+        match backend.load(id(1), now()).await {
+            Ok(loaded) => break loaded,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+        }
+        assert!(started.elapsed() < LONG, "the server is back, and not used");
+    };
+    assert_eq!(loaded, Some(record("x")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,14 +61,15 @@ async fn who_may_not_come_in_is_told_so_without_the_password() {
         (server.url("sslmode=require"), ErrorKind::Config),
         (server.url("options=-c%20no_such_setting%3Dhunter2"), ErrorKind::Config),
     ] {
-        let error = PostgresBackend::connect(PostgresConfig::from_url(&url).unwrap()).await.unwrap_err();
+        let error =
+            PostgresBackend::connect(patient(PostgresConfig::from_url(&url).unwrap())).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{url}: {error:?}");
         let shown = shown(&error);
         assert!(!shown.contains(PASSWORD) && !shown.contains("hunter3"), "{shown}");
     }
 
     // As many connections as the server takes, all in use.
-    let hog = server.config().with_max_connections(NonZeroU32::MIN.saturating_add(9));
+    let hog = patient(server.config()).with_max_connections(NonZeroU32::MIN.saturating_add(9));
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(5).connect_with(hog.connection.clone());
     let pool = pool.await.unwrap();
     PostgresBackend::migrate(hog.clone()).await.unwrap();
@@ -88,7 +99,7 @@ async fn certificates_are_checked() {
     let authority = format!("sslrootcert={}", server.path("authority.pem").display());
     let connect = |options: String| {
         let config = PostgresConfig::from_url(&server.url(&options)).unwrap().with_auto_migrate(true);
-        PostgresBackend::connect(config)
+        PostgresBackend::connect(patient(config))
     };
 
     let backend = connect(format!("sslmode=verify-full&{authority}")).await.unwrap();

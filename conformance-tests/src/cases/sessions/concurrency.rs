@@ -71,7 +71,7 @@ async fn update_50_parallel_is_50(ctx: Context) -> CaseResult {
 
 fn counting(site: &Site, current: &str) -> Racer<()> {
     let (site, current) = (site.clone(), current.to_owned());
-    racer(async move { site.count(&current).await })
+    racer(async move { site.count_among_others(&current).await })
 }
 
 async fn writers_of_one_process_queue(ctx: Context) -> CaseResult {
@@ -80,7 +80,8 @@ async fn writers_of_one_process_queue(ctx: Context) -> CaseResult {
     // On a store that takes its time those who do not wait meet again and again.
     site.spy.before_each(Operation::Update, || tokio::time::sleep(Duration::from_millis(2)));
     let mut racers = Vec::new();
-    for _ in 0..50 {
+    // So few that all have their turn within a commit's time, on a busy machine too.
+    for _ in 0..20 {
         let session = site.open(&current).await?;
         add_one(&session)?;
         racers.push(racer(async move { unchanged(session.commit().await?) }));
@@ -88,8 +89,8 @@ async fn writers_of_one_process_queue(ctx: Context) -> CaseResult {
     site.spy.calls();
     race(racers).await?;
     let attempts = site.spy.calls().update;
-    check::ensure(attempts <= 110, format!("{attempts} attempts of 50 writers"))?;
-    check::equal(site.n(&current).await?, 50, "the value after 50 parallel commits")
+    check::ensure(attempts <= 44, format!("{attempts} attempts of 20 writers"))?;
+    check::equal(site.n(&current).await?, 20, "the value after 20 parallel commits")
 }
 
 async fn update_by_several_processes_is_exact(ctx: Context) -> CaseResult {
@@ -99,7 +100,7 @@ async fn update_by_several_processes_is_exact(ctx: Context) -> CaseResult {
         let (site, current) = (sites[number % sites.len()].clone(), current.clone());
         racer(async move {
             for _ in 0..10 {
-                site.count(&current).await?;
+                site.count_among_others(&current).await?;
             }
             Ok(())
         })

@@ -116,8 +116,8 @@ fn a_port_that_was_taken_meanwhile_is_left_to_its_new_owner() {
     let place = Place::new("port");
     place.up(None);
     place.kill();
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).unwrap();
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = holder.local_addr().unwrap().port();
     place.change_state(|state| state.ports = vec![taken]);
     assert!(!place.up(None).ends_with(&taken.to_string()));
 }
