@@ -1,6 +1,7 @@
 //! The session model, the id generator and the [`SessionBackend`] trait of session-kit.
 
 mod backend;
+mod base64url;
 mod builder;
 mod cap;
 mod change;

@@ -242,9 +242,8 @@ impl Session {
     }
 
     /// Commits where there is nothing to send to the store; whether that was so. Most requests only read: they
-    /// need no task.
+    /// need no task. Nor the turn: while another commit has begun this says no, and a reload comes after it.
     pub(crate) fn commit_if_idle(&self) -> bool {
-        let Ok(_turn) = self.shared.turn.try_lock() else { return false };
         self.state().finish_if_idle(&self.shared.manager)
     }
 

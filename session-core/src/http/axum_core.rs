@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
-        let Some(request) = parts.extensions.get::<RequestSession>().cloned() else {
+        let Some(request) = parts.extensions.get::<RequestSession>() else {
             return Err(Error::describe(ErrorKind::Config, NO_MIDDLEWARE));
         };
         request.open().await

@@ -61,8 +61,10 @@ impl Exchange {
             session.abandon();
         }
         let has_nothing_to_commit = status >= 500 && !session.has_ending();
-        if has_nothing_to_commit || session.commit_if_idle() {
+        if has_nothing_to_commit {
             session.close();
+        }
+        if has_nothing_to_commit || session.commit_if_idle() {
             shared.tell(session, &mut finished);
             self.finished = true;
             return Finish::at_once(finished);

@@ -2,7 +2,7 @@
 
 use crate::manager::SessionManager;
 use crate::meta::Meta;
-use crate::secrets::Presented;
+use crate::secrets::{Presented, Secrets};
 use crate::session::{Base, Origin, Session};
 use crate::token::SecretDigest;
 use crate::{
@@ -46,29 +46,31 @@ impl SessionManager {
         let (digest, now) = (token.digest(), self.now());
         let closer_look = match self.store().load(token.id(), now).await? {
             None => return Ok(Origin::New),
-            Some(found) => match self.opens_simply(digest, &found, now, presented_now)? {
-                Some(meta) => return Ok(Origin::Live(Base::new(token.clone(), digest, found, meta)?)),
+            Some(found) => {
+                let mut meta = Meta::decode(&found.meta)?;
+                if self.opens_simply(&mut meta.secrets, digest, now, presented_now) {
+                    return Ok(Origin::Live(Base::new(token.clone(), digest, found, meta)?));
+                }
                 // Boxed, because a handler's future, which is moved and allocated, has room for this one.
-                None => Box::pin(self.look_closer(token, digest, found, now, presented_now)),
-            },
+                Box::pin(self.look_closer(token, digest, found, now, presented_now))
+            }
         };
         closer_look.await
     }
 
-    /// The bookkeeping, if the secret opens the session and there is nothing to write down.
+    /// Whether the secret opens the session and there is nothing to write down. If not, the secrets are to be read
+    /// again: what there was to write down is in them.
     fn opens_simply(
         &self,
+        secrets: &mut Secrets,
         digest: SecretDigest,
-        found: &Record,
         now: Timestamp,
         presented_now: bool,
-    ) -> Result<Option<Meta>> {
+    ) -> bool {
         let grace = self.settings().grace;
-        let mut meta = Meta::decode(&found.meta)?;
-        let presented = meta.secrets.classify(digest, now, grace);
+        let presented = secrets.classify(digest, now, grace);
         let opens = matches!(presented, Presented::Current | Presented::Replaced);
-        let is_noted = presented_now && opens && meta.secrets.present(digest, now, grace);
-        Ok((opens && !is_noted).then_some(meta))
+        opens && !(presented_now && secrets.present(digest, now, grace))
     }
 
     /// Looks at what a token has found that does not simply open it.

@@ -69,7 +69,8 @@ impl Meta {
             return Err(corrupt("the checksum is that of something else"));
         }
         let map = sealed.get(1..).unwrap_or_default();
-        let fields = Fields::read(map).ok_or_else(|| corrupt("not the expected fields"))?;
+        let mut fields = Fields::default();
+        fields.read(map).ok_or_else(|| corrupt("not the expected fields"))?;
         fields.try_into()
     }
 

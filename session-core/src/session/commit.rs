@@ -138,7 +138,7 @@ impl Intent {
 }
 
 impl State {
-    /// Ends a commit that has nothing to send to the store; whether it has ended. The caller has the turn.
+    /// Ends a commit that has nothing to send to the store; whether it has ended. Not while another is under way.
     pub(super) fn finish_if_idle(&mut self, manager: &SessionManager) -> bool {
         if self.is_committed() {
             return true;

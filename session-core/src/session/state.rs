@@ -30,6 +30,15 @@ impl Origin {
             Self::New | Self::Superseded => None,
         }
     }
+
+    /// The values that a request begins with.
+    fn document(&self) -> &Document {
+        static EMPTY: Document = Document::empty();
+        match self {
+            Self::Live(base) => &base.document,
+            Self::New | Self::Superseded => &EMPTY,
+        }
+    }
 }
 
 /// A stored session as this request knows it.
@@ -65,11 +74,13 @@ impl Base {
     }
 }
 
+/// What is seldom there and large is boxed, because every request makes and moves one of these.
 #[derive(Debug)]
 pub(crate) struct State {
     phase: Phase,
     origin: Origin,
-    document: Document,
+    /// The values, where they are not those of the origin.
+    changed: Option<Document>,
     changes: Vec<Change>,
     /// Whether the one change surely made other values of those that were loaded: they need not be compared.
     differs: bool,
@@ -82,7 +93,7 @@ pub(crate) struct State {
     ended: bool,
     attempts: Attempts,
     /// What the browser is to be told, of all commits so far.
-    answer: Option<Committed>,
+    answer: Option<Box<Committed>>,
 }
 
 /// What is to happen to a session beside changes of its values.
@@ -109,7 +120,7 @@ impl Intent {
 pub(crate) struct Attempts {
     pub(crate) revisions: Vec<Revision>,
     /// The token with the secret that they rotate to, the same in each, and why.
-    pub(crate) fresh: Option<(SessionToken, Rotation)>,
+    pub(crate) fresh: Option<Box<(SessionToken, Rotation)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,14 +150,10 @@ pub(crate) struct Work {
 
 impl State {
     pub(crate) fn new(origin: Origin) -> Self {
-        let document = match &origin {
-            Origin::Live(base) => base.document.clone(),
-            Origin::New | Origin::Superseded => Document::empty(),
-        };
         Self {
             phase: Phase::Open,
             origin,
-            document,
+            changed: None,
             changes: Vec::new(),
             differs: false,
             reads: Vec::new(),
@@ -179,7 +186,11 @@ impl State {
     }
 
     pub(crate) fn document(&self) -> &Document {
-        &self.document
+        self.changed.as_ref().unwrap_or_else(|| self.origin.document())
+    }
+
+    fn document_mut(&mut self) -> &mut Document {
+        self.changed.get_or_insert_with(|| self.origin.document().clone())
     }
 
     pub(crate) fn is_writable(&self) -> Result<()> {
@@ -201,26 +212,26 @@ impl State {
     }
 
     pub(crate) fn insert(&mut self, path: Path, text: Bytes) -> Result<()> {
-        let Inserted { lists, replaced_another } = self.document.insert(&path, text.clone())?;
+        let Inserted { lists, replaced_another } = self.document_mut().insert(&path, text.clone())?;
         self.note(Change::Insert { path, text, lists }, replaced_another);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, path: Path) -> Result<Option<Bytes>> {
-        let (removed, lists) = self.document.remove(&path)?;
+        let (removed, lists) = self.document_mut().remove(&path)?;
         // Also where there was nothing: by the time of the commit there may be.
         self.note(Change::Remove { path, lists }, false);
         Ok(removed)
     }
 
     pub(crate) fn push(&mut self, path: Path, text: Bytes) -> Result<()> {
-        let lists = self.document.push(&path, text.clone())?;
+        let lists = self.document_mut().push(&path, text.clone())?;
         self.note(Change::Push { path, text, lists }, false);
         Ok(())
     }
 
     pub(crate) fn update(&mut self, path: Path, text: Bytes, function: UpdateFunction) -> Result<()> {
-        let Inserted { lists, replaced_another } = self.document.insert(&path, text)?;
+        let Inserted { lists, replaced_another } = self.document_mut().insert(&path, text)?;
         self.note(Change::Update { path, function, lists }, replaced_another);
         Ok(())
     }
@@ -231,12 +242,12 @@ impl State {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.document.clear();
+        self.changed = Some(Document::empty());
         self.note(Change::Clear, false);
     }
 
     pub(crate) fn take_flash(&mut self, messages: Vec<Bytes>) -> Result<()> {
-        take_flash(&mut self.document, &messages)?;
+        take_flash(self.document_mut(), &messages)?;
         self.note(Change::TakeFlash { messages }, false);
         Ok(())
     }
@@ -275,7 +286,7 @@ impl State {
 
     /// Leaves an empty session with nothing to be done.
     fn forget_changes(&mut self) {
-        self.document = Document::empty();
+        self.changed = Some(Document::empty());
         self.changes.clear();
         self.differs = false;
         self.reads.clear();
@@ -343,13 +354,13 @@ impl State {
             Phase::Undecided => Phase::Open,
             phase => phase,
         };
-        if !self.changes.is_empty() {
+        if let Some(document) = &mut self.changed {
             // As one text from here on: cheap to copy.
-            self.document = Document::from_json(self.document.to_json());
+            *document = Document::from_json(document.to_json());
         }
         Ok(Some(Box::new(Work {
             origin: self.origin.clone(),
-            document: self.document.clone(),
+            document: self.document().clone(),
             changes: std::mem::take(&mut self.changes),
             differs: self.differs,
             reads: self.reads.clone(),
@@ -365,7 +376,7 @@ impl State {
     pub(crate) fn finish(&mut self, origin: Origin, committed: &Committed) {
         let answer = match committed {
             Committed::Unchanged => self.answer.take(),
-            said => Some(said.clone()),
+            said => Some(Box::new(said.clone())),
         };
         *self = Self { phase: Phase::Committed, answer, ..Self::new(origin) };
     }
@@ -392,7 +403,7 @@ impl State {
         self.attempts = attempts;
         if ended {
             // Whatever else failed: the token that the client has is of no more use.
-            self.answer = Some(Committed::ClearToken);
+            self.answer = Some(Box::new(Committed::ClearToken));
         }
     }
 
@@ -410,6 +421,6 @@ impl State {
     }
 
     pub(crate) fn answer(&self) -> Option<&Committed> {
-        self.answer.as_ref()
+        self.answer.as_deref()
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Update<'a> {
         let rotation = self.work.intent.due_rotation(self.manager.settings(), &self.opened, now);
         if let (Some(by), None) = (rotation, &self.work.attempts.fresh) {
             let fresh = self.manager.ids().generate()?.with_id(self.opened.id());
-            self.work.attempts.fresh = Some((fresh, by));
+            self.work.attempts.fresh = Some(Box::new((fresh, by)));
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl<'a> Update<'a> {
         let (now, grace) = (self.manager.now(), self.manager.settings().grace);
         let has_rotated = secrets.current != self.opened.meta.secrets.current;
         let is_due = secrets.current == digest || secrets.is_reissue_due(digest, now, grace);
-        if let Some((_, Rotation::Periodic)) = self.work.attempts.fresh
+        if let Some((_, Rotation::Periodic)) = self.work.attempts.fresh.as_deref()
             && (has_rotated || !is_due)
         {
             self.work.attempts.fresh = None;
@@ -156,7 +156,7 @@ impl<'a> Update<'a> {
         meta.push_revision(base.record.revision);
         let mut deadline = base.record.deadline;
         let mut principal = base.record.principal.clone();
-        if let Some((fresh, by)) = &self.work.attempts.fresh {
+        if let Some((fresh, by)) = self.work.attempts.fresh.as_deref() {
             meta.secrets.rotate(*by, fresh.digest(), now);
         }
         let intent = &self.work.intent;
@@ -238,7 +238,7 @@ impl<'a> Update<'a> {
 
     /// The session that this record makes, with the token that the client has from then on.
     fn landed(&self, record: Record, meta: Meta) -> Result<Arc<Base>> {
-        match &self.work.attempts.fresh {
+        match self.work.attempts.fresh.as_deref() {
             Some((fresh, _)) => Base::new(fresh.clone(), fresh.digest(), record, meta),
             None => Base::new(self.opened.token.clone(), self.opened.digest, record, meta),
         }

@@ -38,12 +38,12 @@ pub(crate) struct Inserted {
 }
 
 impl Document {
-    pub(crate) fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self::from_json(Bytes::from_static(b"{}"))
     }
 
     /// The document with this text. No text at all is a document without values.
-    pub(crate) fn from_json(text: Bytes) -> Self {
+    pub(crate) const fn from_json(text: Bytes) -> Self {
         Self { root: Node::Text(text), splices: 0 }
     }
 

@@ -2,6 +2,7 @@
 //! beside them is still the text that was stored.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -32,7 +33,7 @@ impl Node {
             return Ok(Some(self.to_text()));
         };
         let child = match self {
-            Self::Text(text) => return lookup_text(text.clone(), segments),
+            Self::Text(text) => return Ok(find(text, segments)?.map(|value| text.slice(value))),
             Self::Map(members) => members.get(segment),
             Self::List(elements) => index(segment).and_then(|index| elements.get(index)),
         };
@@ -266,10 +267,11 @@ impl Node {
 ///
 /// Each level on the way is read to its end: a key that comes twice, or text that breaks off, is
 /// noticed even behind the entry that was looked for.
-fn lookup_text(mut text: Bytes, segments: &[Cow<'static, str>]) -> Result<Option<Bytes>> {
+fn find(text: &[u8], segments: &[Cow<'static, str>]) -> Result<Option<Range<usize>>> {
+    let mut level = 0..text.len();
     for segment in segments {
         let mut found = None;
-        let mut entries = Entries::of(&text);
+        let mut entries = Entries::of(&text[level.clone()]);
         if entries.have_keys() {
             while entries.advance_to(segment)? {
                 if found.replace(entries.value()).is_some() {
@@ -287,11 +289,11 @@ fn lookup_text(mut text: Bytes, segments: &[Cow<'static, str>]) -> Result<Option
             }
         }
         match found {
-            Some(range) => text = text.slice(range),
+            Some(value) => level = level.start + value.start..level.start + value.end,
             None => return Ok(None),
         }
     }
-    Ok(Some(text))
+    Ok(Some(level))
 }
 
 /// Compares two maps member by member, while both have the same keys in the same order; `None` where that does not

@@ -45,28 +45,27 @@ struct ReplacedFields<'a> {
 
 impl<'a> Fields<'a> {
     /// `None` where the map is cut off, a known field has another type, or one comes twice.
-    pub(super) fn read(map: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(&mut self, map: &'a [u8]) -> Option<()> {
         let mut input = Input(map);
-        let mut fields = Self::default();
         for _ in 0..input.map()? {
             match input.name()? {
-                [CREATED_AT] => once(&mut fields.created_at, input.number()?)?,
-                [AUTHENTICATED_AT] => once(&mut fields.authenticated_at, input.number()?)?,
-                [IDLE_TIMEOUT] => once(&mut fields.idle_timeout, input.number()?)?,
-                [ABSOLUTE_TIMEOUT] => once(&mut fields.absolute_timeout, input.number()?)?,
-                [COOKIE] => once(&mut fields.cookie, input.cookie()?)?,
-                [CODEC] => once(&mut fields.codec, input.number()?)?,
-                [DIGEST] => once(&mut fields.digest, input.bytes()?)?,
-                [ISSUED_AT] => once(&mut fields.issued_at, input.number()?)?,
-                [REPLACED] => once(&mut fields.replaced, input.replaced()?)?,
-                [REVISIONS] => once(&mut fields.revisions, input.bytes()?)?,
+                [CREATED_AT] => once(&mut self.created_at, input.number()?)?,
+                [AUTHENTICATED_AT] => once(&mut self.authenticated_at, input.number()?)?,
+                [IDLE_TIMEOUT] => once(&mut self.idle_timeout, input.number()?)?,
+                [ABSOLUTE_TIMEOUT] => once(&mut self.absolute_timeout, input.number()?)?,
+                [COOKIE] => once(&mut self.cookie, input.cookie()?)?,
+                [CODEC] => once(&mut self.codec, input.number()?)?,
+                [DIGEST] => once(&mut self.digest, input.bytes()?)?,
+                [ISSUED_AT] => once(&mut self.issued_at, input.number()?)?,
+                [REPLACED] => once(&mut self.replaced, input.replaced()?)?,
+                [REVISIONS] => once(&mut self.revisions, input.bytes()?)?,
                 name => {
                     let name = std::str::from_utf8(name).ok()?.to_owned();
-                    fields.unknown.insert(name, input.anything()?);
+                    self.unknown.insert(name, input.anything()?);
                 }
             }
         }
-        Some(fields)
+        Some(())
     }
 }
 
