@@ -1,7 +1,6 @@
 //! The session model, the id generator and the [`SessionBackend`] trait of session-kit.
 
 mod backend;
-mod base64url;
 mod builder;
 mod cap;
 mod change;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{SessionId, base64url};
+use crate::SessionId;
 
 /// An id and the secret that goes with it.
 ///
@@ -30,6 +30,7 @@ enum Secret {
     Hexadecimal([u8; 48]),
 }
 
+const SECRET_TEXT_LEN: usize = 43;
 const HEXADECIMAL_LEN: usize = 128;
 
 /// Keeps these digests apart from every other use of SHA-256 over the same bytes. Seven of them, because
@@ -67,8 +68,16 @@ impl SessionToken {
             return Self::parse_hexadecimal(text);
         }
         let (id, secret) = text.split_at_checked(SessionId::TEXT_LEN)?;
-        let secret = base64url::decode(secret.strip_prefix(b".")?)?;
-        Some(Self::from_parts(SessionId::parse_bytes(id)?, secret))
+        let secret_text = secret.strip_prefix(b".")?;
+        if secret_text.len() != SECRET_TEXT_LEN {
+            return None;
+        }
+        let id = SessionId::parse_bytes(id)?;
+        let mut secret = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(secret_text, &mut secret) {
+            Ok(32) => Some(Self::from_parts(id, secret)),
+            _ => None,
+        }
     }
 
     fn parse_hexadecimal(text: &[u8]) -> Option<Self> {
