@@ -156,6 +156,7 @@ async fn sign_in_keeps_values_of_nobody_and_of_the_same(ctx: Context) -> CaseRes
 async fn sign_in_over_another_principal_is_a_new_session(ctx: Context) -> CaseResult {
     let site = Site::new(&ctx)?;
     let of_alice = site.member("alice").await?;
+    unchanged(site.request(&of_alice, |earlier| earlier.insert("stored", "alice's")).await?)?;
     let session = site.open(&of_alice).await?;
     session.insert("mine", "alice's")?;
     session.flash("welcome alice")?;
