@@ -1,5 +1,7 @@
 //! What can only be shown with a hand on the backend's own connections.
 
+use std::time::{Duration, Instant};
+
 use session_core::{Durability, Revision};
 
 use super::*;
@@ -117,7 +119,12 @@ async fn what_is_quick_is_answered_at_once_and_sees_every_write() {
     let mut current = record(vec![0]);
     let _ = backend.create(id(1), current.clone(), Timestamp::MIN).await.unwrap();
     let (mut loads, mut updates) = (0, 0);
-    for number in 1..400 {
+    let started = Instant::now();
+    // A busy machine is seldom quick; one that never is would be waited for no longer than a minute.
+    for number in 1.. {
+        if number > 400 && ((loads > 0 && updates > 0) || started.elapsed() > Duration::from_secs(60)) {
+            break;
+        }
         let mut next = record(vec![number as u8]);
         next.revision = current.revision.next(number);
         let update = backend.update(id(1), current.revision, next.clone(), Timestamp::MIN);
@@ -129,7 +136,7 @@ async fn what_is_quick_is_answered_at_once_and_sees_every_write() {
         loads += usize::from(polls == 1);
         current = next;
     }
-    assert!(loads > 0 && updates > 0, "{loads} loads and {updates} updates of 400 were quick enough");
+    assert!(loads > 0 && updates > 0, "{loads} loads and {updates} updates were quick enough");
 }
 
 /// What `future` comes to, and after how many polls.
