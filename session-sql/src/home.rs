@@ -38,7 +38,8 @@ impl Home {
 
     /// A runtime of the driver's own, in a thread.
     pub(crate) fn make() -> Result<Self> {
-        let failed = |error| Error::new(ErrorKind::Unavailable, error).with_detail("no runtime for the connections");
+        let failed =
+            |error| Error::new(ErrorKind::Unavailable, error).with_detail("no runtime for the connections");
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
         let (tie, end) = oneshot::channel();
