@@ -50,8 +50,8 @@ pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
         "sqlite" => sqlite(parsed).await,
         other => {
             let detail = format!(
-                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://`, `mysql://`, `mariadb://` and \
-                 `redis[s]://HOST`"
+                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://`, \
+                 `mysql://`, `mariadb://` and `redis[s]://HOST`"
             );
             Err(Error::describe(ErrorKind::Config, detail))
         }

@@ -23,8 +23,8 @@ async fn meeting<T: Send + 'static>(
     let mut other = table.raw().await;
     run(&mut other, table, &format!("BEGIN; {sql}")).await;
     let verb = tokio::spawn(verb);
-    // What takes so long waits for the row. The engine's own tables of waits are no help: the server keeps what it shows
-    // of them as long as somebody asks more often than ten times a second.
+    // What takes so long waits for the row. The engine's own tables of waits are no help: the server shows the same
+    // again and again to those who ask more often than ten times a second.
     let waiting = "SELECT 1 FROM information_schema.PROCESSLIST \
                    WHERE ID <> CONNECTION_ID() AND TIME_MS > 100 AND INFO LIKE '%`{t}`%'";
     while table.rows(waiting).await.is_empty() {
