@@ -44,12 +44,14 @@ pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
     let parsed = StoreUrl::parse(url)?;
     match parsed.scheme() {
         "memory" => memory(parsed),
+        "mysql" | "mariadb" => mysql(url).await,
         "postgres" | "postgresql" => postgres(url).await,
         "redis" | "rediss" => redis(parsed).await,
         "sqlite" => sqlite(parsed).await,
         other => {
             let detail = format!(
-                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://` and `redis[s]://HOST`"
+                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://`, \
+                 `mysql://`, `mariadb://` and `redis[s]://HOST`"
             );
             Err(Error::describe(ErrorKind::Config, detail))
         }
@@ -149,9 +151,22 @@ async fn postgres(url: &str) -> Result<Arc<dyn SessionBackend>> {
     Ok(Arc::new(PostgresBackend::connect(PostgresConfig::from_url(url)?).await?))
 }
 
+/// The driver reads the whole URL: options of MySQL's clients stand among its own.
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> Result<Arc<dyn SessionBackend>> {
+    use session_sql::mysql::{MysqlBackend, MysqlConfig};
+
+    Ok(Arc::new(MysqlBackend::connect(MysqlConfig::from_url(url)?).await?))
+}
+
 #[cfg(not(feature = "memory"))]
 fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("memory"))
+}
+
+#[cfg(not(feature = "mysql"))]
+async fn mysql(_url: &str) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("mysql"))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -169,7 +184,13 @@ async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("redis"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite")))]
+#[cfg(not(all(
+    feature = "memory",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+)))]
 fn not_compiled_in(feature: &'static str) -> Error {
     let detail = format!("`{feature}:` stores need the cargo feature `{feature}` of session-kit");
     Error::describe(ErrorKind::Config, detail)

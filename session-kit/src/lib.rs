@@ -6,6 +6,7 @@
 //! | URL | feature | store |
 //! |---|---|---|
 //! | `memory:` | `memory` (default) | this process |
+//! | `mysql://ACCOUNT:PASSWORD@HOST/DATABASE`, `mariadb://..` | `mysql` | a MariaDB or MySQL server, whose table `?auto_migrate=true` or an administrator makes |
 //! | `postgres://ROLE:PASSWORD@HOST/DATABASE` | `postgres` | a PostgreSQL server, whose table `?auto_migrate=true` or an administrator makes |
 //! | `sqlite:PATH`, `sqlite::memory:` | `sqlite` | a SQLite file, made ready on connecting |
 //! | `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://..` with TLS | `redis` | Redis 6.2 or later, or Valkey |
@@ -15,6 +16,7 @@
 //! | store | options |
 //! |---|---|
 //! | `memory:` | `capacity` (sessions; no limit by default) |
+//! | `mysql:`, `mariadb:` | MySQL's (`ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket`), `table` (`sessions`, or `database.sessions`), and from `auto_migrate` on as `postgres:` |
 //! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, ...), `table` (`sessions`, or `schema.sessions`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
 //! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `auto_migrate` (`true`), `create` (`true`) |
 //! | `redis://`, `rediss://` | `prefix` (`session:`), `connect_timeout` (ms; 2000), `response_timeout` (ms; 4000), `expiry_slack` (ms; 600000), `eviction` (`refuse` or `allow`), `ca_file` (PEM; the system's authorities) |

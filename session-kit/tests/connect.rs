@@ -3,10 +3,22 @@
 use std::error::Error as _;
 
 use session_kit::ErrorKind;
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "memory",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 use session_kit::{Key, Result, SessionManager};
 
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "memory",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 const VIEWS: Key<u64> = Key::new("views");
 
 async fn fails(url: &str) -> (ErrorKind, String) {
@@ -15,7 +27,13 @@ async fn fails(url: &str) -> (ErrorKind, String) {
     (error.kind(), format!("{error} {source} {error:?}"))
 }
 
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "memory",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 async fn store_one(sessions: &SessionManager) -> Result<String> {
     let session = sessions.open(None).await?;
     session.insert(VIEWS, 7)?;
@@ -25,7 +43,13 @@ async fn store_one(sessions: &SessionManager) -> Result<String> {
     }
 }
 
-#[cfg(any(feature = "memory", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(
+    feature = "memory",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 async fn read(sessions: &SessionManager, token: &str) -> Result<Option<u64>> {
     sessions.open(Some(token)).await?.get(VIEWS)
 }
@@ -214,6 +238,49 @@ async fn postgres_that_is_not_compiled_in_names_its_feature() {
     let (kind, message) = fails("postgres://role:hunter2@localhost/db").await;
     assert_eq!(kind, ErrorKind::Config);
     assert!(message.contains("feature `postgres`") && !message.contains("hunter2"), "{message}");
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn a_mistake_in_a_mysql_url_is_an_error_that_names_it() {
+    for (url, name) in [
+        ("mysql:hunter2", "mysql://"),
+        ("mysql://account:hunter2@localhost/db?tabel=y", "`tabel`"),
+        ("mariadb://account:hunter2@localhost/db?table=a;drop", "table"),
+        ("mariadb://account:hunter2@localhost/db?auto_migrate=yes", "`auto_migrate`"),
+        ("mysql://account:hunter2@localhost/db?statement_timeout=0", "timeout"),
+    ] {
+        let (kind, message) = fails(url).await;
+        assert_eq!(kind, ErrorKind::Config, "{url}: {message}");
+        assert!(message.contains(name) && !message.contains("hunter2"), "{url}: {message}");
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn mysql_sessions_are_shared_by_whoever_names_the_same_table() -> Result<()> {
+    let Ok(url) = std::env::var("SESSION_TEST_MARIADB") else {
+        let allowed = std::env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
+        assert!(allowed, "SESSION_TEST_MARIADB is not set");
+        return Ok(());
+    };
+    let join = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{join}table=session_kit_test&auto_migrate=true");
+    let other = url.replacen("mysql://", "mariadb://", 1);
+    let (one, other) = (session_kit::connect(&url).await?, session_kit::connect(&other).await?);
+    let token = store_one(&one).await?;
+    assert_eq!(read(&other, &token).await?, Some(7));
+    Ok(())
+}
+
+#[cfg(not(feature = "mysql"))]
+#[tokio::test]
+async fn mysql_that_is_not_compiled_in_names_its_feature() {
+    for url in ["mysql://account:hunter2@localhost/db", "mariadb://account:hunter2@localhost/db"] {
+        let (kind, message) = fails(url).await;
+        assert_eq!(kind, ErrorKind::Config);
+        assert!(message.contains("feature `mysql`") && !message.contains("hunter2"), "{message}");
+    }
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -2,6 +2,7 @@
 //!
 //! - `sqlite`: an embedded database file, or memory. Feature `sqlite`, on by default.
 //! - `postgres`: a PostgreSQL server. Feature `postgres`.
+//! - `mysql`: a MariaDB or MySQL server. Feature `mysql`.
 //!
 //! Every dialect keeps one table (`sessions` unless told otherwise) with the same columns: `id`,
 //! `revision`, `expires_at`, `deadline`, `touched_at`, `principal`, `meta` and `data`. Times are
@@ -11,9 +12,13 @@
 //! No text of a client ever becomes SQL: ids arrive as 16 bytes, values are bound, and the table's name
 //! is checked and quoted.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod home;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod table_name;

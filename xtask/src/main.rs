@@ -72,7 +72,7 @@ Usage: cargo xtask <command> [flags]
   services up [NAME..]
       Starts private servers for tests and prints where they are, one line for each:
       SESSION_TEST_POSTGRES=<url>. They run until `services down`; those that run already stay as
-      they are. Names: postgres, redis; none means all. Where such a variable is set, its server is
+      they are. Names: postgres, mariadb, redis; none means all. Where such a variable is set, its server is
       used and none is started. What is missing is installed by apt-get if root asks.
 
   services down [NAME..]

@@ -51,7 +51,11 @@ mkdir -p "$clusters"
 echo 'create_main_cluster = false' > "$clusters/session-kit.conf"
 if [ "$1" = update ]; then apt-get -q update || echo 'the lists of packages may be old'; fi
 apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$0"
-if command -v systemctl > /dev/null; then systemctl --quiet disable "$0" || true; fi
+if command -v systemctl > /dev/null; then
+    for unit in "$0" $(dpkg -L "$0" | sed -n 's|.*/systemd/system/\([^/@]*\)\.service$|\1|p'); do
+        systemctl --quiet disable "$unit" || true
+    done
+fi
 "#;
 
 /// Installs what is missing. The lists of packages are brought up to date once, when first needed.

@@ -5,6 +5,7 @@
 
 mod home;
 mod instance;
+mod mariadb;
 mod postgres;
 mod process;
 mod redis;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use home::Home;
 use instance::Instance;
+use mariadb::Mariadb;
 use postgres::Postgres;
 use redis::Redis;
 use service::Service;
@@ -27,8 +29,11 @@ use crate::steps::progress;
 use crate::workspace::Workspace;
 
 /// In the order in which they start. No test of these cuts the power, so none waits for the disk.
-const KNOWN: [&dyn Service; 2] =
-    [&Postgres { name: "postgres", fsync: false }, &Redis { name: "redis", append_only: false }];
+const KNOWN: [&dyn Service; 3] = [
+    &Postgres { name: "postgres", fsync: false },
+    &Mariadb { name: "mariadb", fsync: false },
+    &Redis { name: "redis", append_only: false },
+];
 
 pub(crate) enum Request {
     Up(Vec<&'static dyn Service>),
@@ -149,7 +154,7 @@ mod tests {
     #[test]
     fn names_select_and_no_name_is_all() {
         for (words, expected) in [
-            ("up", vec!["postgres", "redis"]),
+            ("up", vec!["postgres", "mariadb", "redis"]),
             ("up redis", vec!["redis"]),
             ("up redis postgres redis", vec!["postgres", "redis"]),
         ] {
@@ -173,6 +178,7 @@ mod tests {
     fn rows_that_need_a_server_name_it() {
         assert_eq!(names(&of_rows(&["memory", "redis", "sqlite"])), ["redis"]);
         assert!(of_rows(&["memory", "sqlite"]).is_empty());
-        assert_eq!(KNOWN.map(|service| service.variable()), ["SESSION_TEST_POSTGRES", "SESSION_TEST_REDIS"]);
+        let variables = ["SESSION_TEST_POSTGRES", "SESSION_TEST_MARIADB", "SESSION_TEST_REDIS"];
+        assert_eq!(KNOWN.map(|service| service.variable()), variables);
     }
 }

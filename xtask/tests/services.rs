@@ -21,13 +21,15 @@ fn a_server_that_is_named_already_is_printed_as_it_is() {
     let target = target("named");
     let output = services(&target, &["up"])
         .env("SESSION_TEST_POSTGRES", "postgres://there:is@one/already?a=b c")
+        .env("SESSION_TEST_MARIADB", "mysql://here")
         .env("SESSION_TEST_REDIS", "redis://too")
         .output()
         .unwrap();
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "SESSION_TEST_POSTGRES=postgres://there:is@one/already?a=b c\nSESSION_TEST_REDIS=redis://too\n"
+        "SESSION_TEST_POSTGRES=postgres://there:is@one/already?a=b c\nSESSION_TEST_MARIADB=mysql://here\n\
+         SESSION_TEST_REDIS=redis://too\n"
     );
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(!target.exists());

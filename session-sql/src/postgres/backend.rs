@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::config::{PostgresConfig, address};
 use super::connections::{Connections, Work};
 use super::error::{Failure, from_connecting};
-use super::home::Home;
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
+use crate::home::Home;
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
 ///

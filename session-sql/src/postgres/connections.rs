@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::config::PostgresConfig;
 use super::error::{Failure, from_connecting};
-use super::home::Home;
+use crate::home::Home;
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;

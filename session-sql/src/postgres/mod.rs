@@ -73,7 +73,6 @@ mod backend;
 mod config;
 mod connections;
 mod error;
-mod home;
 mod row;
 mod schema;
 mod table;

@@ -1,4 +1,4 @@
-//! The runtime that the connections live on. It must go on whatever the callers' do: each connection serves
+//! The runtime that the connections to a server live on. It must go on whatever the callers' do: each connection serves
 //! all of them, one after the other.
 
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 
 /// A runtime to do I/O on. Clones share it; one of the driver's own ends with the last.
 #[derive(Clone, Debug)]
-pub(super) struct Home {
+pub(crate) struct Home {
     runtime: Handle,
     /// Its other end is held by something that ends with the runtime, or ends it.
     tie: Arc<oneshot::Sender<Infallible>>,
@@ -20,9 +20,9 @@ pub(super) struct Home {
 
 impl Home {
     /// The runtime at hand if one busy task does not keep its others waiting, else one of the driver's own.
-    pub(super) fn choose() -> Result<Self> {
+    pub(crate) fn choose() -> Result<Self> {
         let runtime = Handle::try_current().map_err(|error| {
-            Error::new(ErrorKind::Config, error).with_detail("Postgres needs Tokio's runtime")
+            Error::new(ErrorKind::Config, error).with_detail("a server's driver needs Tokio's runtime")
         })?;
         let goes_on =
             runtime.runtime_flavor() == RuntimeFlavor::MultiThread && runtime.metrics().num_workers() > 1;
@@ -37,29 +37,30 @@ impl Home {
     }
 
     /// A runtime of the driver's own, in a thread.
-    pub(super) fn make() -> Result<Self> {
-        let failed = |error| Error::new(ErrorKind::Unavailable, error).with_detail("no runtime for Postgres");
+    pub(crate) fn make() -> Result<Self> {
+        let failed =
+            |error| Error::new(ErrorKind::Unavailable, error).with_detail("no runtime for the connections");
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
         let (tie, end) = oneshot::channel();
         // The thread drops the runtime as well: elsewhere that could be a place that must not block.
         let body = move || drop(runtime.block_on(end));
-        thread::Builder::new().name("session-postgres".to_owned()).spawn(body).map_err(failed)?;
+        thread::Builder::new().name("session-sql".to_owned()).spawn(body).map_err(failed)?;
         Ok(Self { runtime: handle, tie: Arc::new(tie) })
     }
 
     /// Whether the runtime has ended, and all connections with it.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.tie.is_closed()
     }
 
     /// Makes what is called until the guard's end belong to the runtime.
-    pub(super) fn enter(&self) -> EnterGuard<'_> {
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.runtime.enter()
     }
 
     /// Runs `work` to its end there, whether or not anybody waits.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {

@@ -1,0 +1,230 @@
+//! The backend: runs each verb in a task, on a connection of the pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session_core::{
+    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
+    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{Connection as _, MySqlConnection, MySqlPool};
+use tokio::time::timeout;
+
+use super::config::{MysqlConfig, address};
+use super::connections::{Connections, Work};
+use super::error::{Failure, from_connecting};
+use super::packet::PacketLimit;
+use super::schema;
+use super::settings::{self, Settings};
+use super::table::QualifiedName;
+use super::verbs::Verbs;
+use crate::home::Home;
+
+/// Sessions in a MariaDB or MySQL database. Clones share its connections.
+///
+/// What it guarantees and where it ends stands in the [module's documentation](super).
+#[derive(Clone, Debug)]
+pub struct MysqlBackend {
+    connections: Connections,
+    verbs: Arc<Verbs>,
+}
+
+impl MysqlBackend {
+    /// Connects to the server that `config` describes.
+    ///
+    /// Finds out at once whether it answers, lets the role in, and has the table as it should be.
+    ///
+    /// # Errors
+    ///
+    /// - [`Config`](ErrorKind::Config): no such database, account or password; a right is missing; TLS cannot be
+    ///   agreed on; the table's name or a timeout is out of its limits; not called in Tokio's runtime.
+    /// - [`SchemaMissing`](ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
+    ///   or one of that name has other columns.
+    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, or takes no connections now.
+    /// - [`Overloaded`](ErrorKind::Overloaded): the server has as many connections as it may have.
+    /// - [`Timeout`](ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
+    pub async fn connect(config: MysqlConfig) -> Result<Self> {
+        let table = QualifiedName::parse(&config.table)?;
+        let home = Home::choose()?;
+        let (options, packet) = prepare(&home, &config, &table).await?;
+        let verbs = Arc::new(Verbs::new(&table, config.statement_cache, packet));
+        Ok(Self { connections: Connections::open(&config, options, home), verbs })
+    }
+
+    /// Works on a pool that the application has, for one budget of connections.
+    ///
+    /// The pool's own settings hold for its connections, and each lives on the runtime that it was made on.
+    /// Which fields of `config` have no effect is said there.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`Config`](ErrorKind::Config) also for a pool whose connections do not commit
+    /// by themselves (`autocommit`).
+    pub async fn from_pool(pool: MySqlPool, config: MysqlConfig) -> Result<Self> {
+        config.check()?;
+        let table = QualifiedName::parse(&config.table)?;
+        let connections = Connections::share(&config, pool, Home::choose()?);
+        let (name, auto_migrate) = (table.clone(), config.auto_migrate);
+        let packet = connections
+            .run_within(PREPARE_TIMEOUT, move |connection| {
+                Box::pin(async move { make_ready(connection, &name, auto_migrate).await })
+            })
+            .await?;
+        let verbs = Arc::new(Verbs::new(&table, config.statement_cache, packet));
+        Ok(Self { connections, verbs })
+    }
+
+    /// Makes the table, its indexes and its view where they are missing; all there, it changes nothing and needs
+    /// no right to. Otherwise the account needs `CREATE`, `CREATE VIEW` and `SELECT` on the database.
+    ///
+    /// Any number of processes may do it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn migrate(config: MysqlConfig) -> Result<()> {
+        let table = QualifiedName::parse(&config.table)?;
+        prepare(&Home::choose()?, &config.with_auto_migrate(true), &table).await.map(drop)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        verb: impl for<'c> FnOnce(&'c Verbs, &'c mut MySqlConnection) -> Work<'c, T> + Send + 'static,
+    ) -> Result<T> {
+        let verbs = Arc::clone(&self.verbs);
+        let connections = &self.connections;
+        connections.run(move |connection| Box::pin(async move { verb(&verbs, connection).await })).await
+    }
+}
+
+#[async_trait]
+impl SessionBackend for MysqlBackend {
+    async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
+        self.run(move |verbs, connection| {
+            Box::pin(async move { verbs.create(connection, id, &record, now).await })
+        })
+        .await
+    }
+
+    async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
+        self.run(move |verbs, connection| Box::pin(verbs.find(connection, id, now))).await
+    }
+
+    async fn update(
+        &self,
+        id: SessionId,
+        expected: Revision,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<UpdateOutcome> {
+        self.run(move |verbs, connection| {
+            Box::pin(async move { verbs.update(connection, id, expected, &record, now).await })
+        })
+        .await
+    }
+
+    async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
+        self.run(move |verbs, connection| Box::pin(verbs.touch(connection, id, expires_at, now))).await
+    }
+
+    async fn delete(
+        &self,
+        id: SessionId,
+        expected: Option<Revision>,
+        now: Timestamp,
+    ) -> Result<DeleteOutcome> {
+        self.run(move |verbs, connection| Box::pin(verbs.delete(connection, id, expected, now))).await
+    }
+
+    /// In transactions of at most 500 rows each. Rows that somebody else is changing are left for the next call.
+    async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
+        let mut removed = 0;
+        while removed < limit {
+            let chunk = (limit - removed).min(PURGE_CHUNK);
+            let purge = self.run(move |verbs, connection| Box::pin(verbs.purge(connection, now, chunk)));
+            let count = purge.await?;
+            removed += count;
+            if count < chunk {
+                return Ok(Purged::new(removed as u64, false));
+            }
+        }
+        Ok(Purged::new(removed as u64, true))
+    }
+
+    /// Leaves damaged rows out, with a warning for each. A page ends early at 4 MiB of payload, and at 1000 sessions.
+    async fn list(
+        &self,
+        principal: Option<&Principal>,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Listing> {
+        let principal = principal.cloned();
+        let after = after.map(|cursor| cursor.session_id()).transpose()?;
+        self.run(move |verbs, connection| {
+            Box::pin(async move { verbs.list(connection, principal.as_ref(), after, limit, now).await })
+        })
+        .await
+    }
+}
+
+/// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
+async fn prepare(
+    home: &Home,
+    config: &MysqlConfig,
+    table: &QualifiedName,
+) -> Result<(MySqlConnectOptions, PacketLimit)> {
+    config.check()?;
+    let options = config.connect_options();
+    let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
+    let table = table.clone();
+    home.run(async move {
+        let place = address(&options);
+        let mut connection = match timeout(patience, MySqlConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(unreachable(from_connecting(error), &place)),
+            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
+        };
+        let ready = async {
+            // Longer than a verb may wait: somebody may be at work on the schema.
+            Settings::new(PREPARE_LOCK_TIMEOUT, PREPARE_LOCK_TIMEOUT).apply(&mut connection).await?;
+            make_ready(&mut connection, &table, auto_migrate).await
+        };
+        let packet = match timeout(PREPARE_TIMEOUT, ready).await {
+            Ok(result) => result.map_err(|failure: Failure| failure.error)?,
+            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
+        };
+        // All is done: how the parting goes changes nothing.
+        let _ = timeout(patience, connection.close()).await;
+        Ok((options, packet))
+    })
+    .await
+}
+
+async fn make_ready(
+    connection: &mut MySqlConnection,
+    table: &QualifiedName,
+    auto_migrate: bool,
+) -> Result<PacketLimit, Failure> {
+    settings::check(connection).await?;
+    if auto_migrate {
+        schema::migrate(connection, table).await?;
+    } else {
+        schema::check(connection, table).await?;
+    }
+    PacketLimit::read(connection).await
+}
+
+fn unreachable(error: Error, place: &str) -> Error {
+    error.with_detail(format!("no connection to the MySQL server at {place}"))
+}
+
+const PURGE_CHUNK: usize = 500;
+
+/// For the schema, which somebody else may be making as well.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
+const PREPARE_LOCK_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,0 +1,90 @@
+//! Sessions in a MariaDB or MySQL database, shared by any number of machines.
+//!
+//! ```no_run
+//! use session_sql::mysql::{MysqlBackend, MysqlConfig};
+//!
+//! # async fn example() -> session_core::Result<()> {
+//! let config = MysqlConfig::from_url("mysql://shop@db.example.com/shop?ssl-mode=VERIFY_IDENTITY")?;
+//! MysqlBackend::migrate(config.clone()).await?; // once, by an account that may create tables
+//! let backend = MysqlBackend::connect(config).await?;
+//! # let _ = backend; Ok(()) }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **Durability**: an acknowledged write is as safe as the server's `innodb_flush_log_at_trx_commit` makes any
+//!   commit: with 1, the server's default, it survives a crash and a power cut of the server; with 2 a crash of the
+//!   server alone. A failover to an asynchronous replica may lose the latest writes, deletions among them.
+//! - **Atomicity**: each change is one statement and commits by itself; what a verb reads after an attempt is
+//!   read by a later statement, never from an older snapshot. A purge is a transaction, of at most 500 rows.
+//! - **A dropped verb** happens once, unless it had not been polled, and leaves its connection clean: all I/O
+//!   runs in tasks of the driver's.
+//! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. What touches a
+//!   connection runs on the runtime that `connect` was called on if that has several threads, else on one of the
+//!   driver's own, in one thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and
+//!   fails its own callers only. When that with several threads ends, verbs under way fail as
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next ones have new connections on a runtime of
+//!   the driver's own.
+//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know. One that the server
+//!   has rolled back over a deadlock it sends again, up to 16 times.
+//! - **Time**: whether a session has expired is decided by the caller's `now`, never by the server's clock
+//!   or time zone.
+//!
+//! # Limits
+//!
+//! - A verb takes at most [`acquire_timeout`](MysqlConfig::acquire_timeout) to get a connection, and
+//!   [`statement_timeout`](MysqlConfig::statement_timeout) plus a second on it:
+//!   by default 2 s and 3 s. Either is below the 5 s of a manager's `store_timeout`, so that it is the
+//!   driver that gives up first; a verb that needs nearly all of both may go on after the manager has given up.
+//! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
+//!   that were waiting for a connection. A connection that was in use when the server went away is one
+//!   failed verb.
+//! - A server that is read-only is `Unavailable` for every verb that writes. One whose `binlog_format` is `STATEMENT`
+//!   is [`Config`](session_core::ErrorKind::Config): InnoDB cannot log so what the driver's connections do.
+//! - A record with its bookkeeping must fit into the server's `max_allowed_packet` (16 MiB by default), else it is
+//!   [`TooLarge`](session_core::ErrorKind::TooLarge) and what is stored stays.
+//! - Connections of the driver's own set what it rests on, whatever the server or the account has as default:
+//!   `autocommit`, isolation level, `sql_mode`, timeouts. Those of a pool given to
+//!   [`from_pool`](MysqlBackend::from_pool) have what the application set: each must commit by itself, which
+//!   `from_pool` checks on one of them.
+//! - Reads and writes go to one server. In a Galera cluster a node may answer with what it has not seen yet, unless
+//!   `wsrep_sync_wait` is 7: send all sessions to one node, or set that.
+//! - Accounts of MySQL with `caching_sha2_password` need TLS, or the server's socket: the driver does without
+//!   encrypted passwords on connections that are not encrypted.
+//! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
+//!   it is. A delete without revision and a purge remove it. A list leaves it out, with a warning.
+//!
+//! # The table
+//!
+//! MariaDB 10.6 or MySQL 8.0, or newer; the tests run on MariaDB. [`schema_sql`] makes it and what goes with it: two
+//! indexes and a view. It is one of InnoDB, and all of its columns are numbers or bytes, so that no character set and
+//! no collation counts. Moving `expires_at` mostly leaves the indexes alone: a computed column, `purge_slot`, is
+//! indexed in its place, which changes every 17 minutes of expiry.
+//!
+//! An account that only serves sessions needs `SELECT, INSERT, UPDATE, DELETE` on the table.
+//!
+//! # Reading the table from outside
+//!
+//! The view `<table>_json` shows ids as hexadecimal, times as `datetime` in UTC, the principal as text and the
+//! session's values as JSON text (NULL if they are in another codec, or nested deeper than the server reads):
+//!
+//! ```sql
+//! SELECT id, principal, expires_at, JSON_VALUE(data, '$.views') FROM sessions_json;
+//! ```
+
+mod backend;
+mod config;
+mod connections;
+mod error;
+mod packet;
+mod row;
+mod schema;
+mod settings;
+mod table;
+mod url;
+mod verbs;
+
+pub use backend::MysqlBackend;
+pub use config::MysqlConfig;
+pub use schema::schema_sql;

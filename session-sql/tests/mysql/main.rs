@@ -1,0 +1,24 @@
+//! The MySQL driver where the conformance suite does not look: schema, accounts, locks, faults, damage.
+//!
+//! The server is the one in `SESSION_TEST_MARIADB`; without it these tests fail, unless
+//! `SESSION_TEST_ALLOW_MISSING=1`.
+
+#![cfg(feature = "mysql")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
+
+mod cancellation;
+mod common;
+mod damage;
+mod defaults;
+mod faults;
+mod golden;
+#[path = "../shared/golden_sessions.rs"]
+mod golden_sessions;
+mod private_server;
+mod races;
+#[path = "../shared/records.rs"]
+mod records;
+mod runtimes;
+mod schema;
+mod server;
+mod verbs;
