@@ -12,6 +12,8 @@
 //! is checked and quoted.
 
 #[cfg(feature = "postgres")]
+mod batching;
+#[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

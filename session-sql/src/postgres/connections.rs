@@ -2,6 +2,7 @@
 //! that dropping it never leaves a connection half-way through something.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::config::PostgresConfig;
 use super::error::{Failure, from_connecting};
 use super::home::Home;
+use crate::batching::{Connector, Lane, Limits, Request, Verb, serve};
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -99,6 +101,37 @@ impl Connections {
         }
     }
 
+    /// The places of the bounded number of calls.
+    pub(super) fn places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.places)
+    }
+
+    /// What bounds the calls of a verb that go together.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { calls: BATCH_CALLS, bytes: BATCH_BYTES, patience: self.acquire_timeout }
+    }
+
+    /// Makes a call of `verb`, with what others call at the same time.
+    pub(super) async fn call<V: Verb<Connection = PgConnection>>(
+        &self,
+        lane: &Lane<V::Request>,
+        verb: &Arc<V>,
+        request: V::Request,
+    ) -> Result<<V::Request as Request>::Outcome> {
+        let (answer, turn) = lane.add(request)?;
+        if let Some(turn) = turn {
+            let Site { home, pool, .. } = self.site().lasting()?.clone();
+            let lender = Lender { connections: self.clone(), pool };
+            let task = serve(turn, Arc::clone(verb), lender);
+            let _at_home = home.clone().enter();
+            tokio::spawn(async move {
+                task.await;
+                drop(home);
+            });
+        }
+        answer.outcome().await
+    }
+
     /// Does `work` on a connection in a task, which goes on if the returned future is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -118,18 +151,17 @@ impl Connections {
         let Site { home, pool, .. } = self.site().lasting()?.clone();
         home.run(async move {
             let _place = place;
-            let mut connection = connections.acquire(&pool).await?;
-            let _at_work = AtWork::new(&connections.at_work);
-            let result = timeout(limit, work(&mut connection)).await;
+            let mut lease = connections.acquire(&pool).await.map_err(|failure| failure.error())?;
+            let result = timeout(limit, work(&mut lease)).await;
             let Ok(result) = result else {
-                discard(connection);
+                lease.discard();
                 return Err(Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
             };
             result.map_err(|failure| {
                 if failure.spoils_connection {
-                    discard(connection);
+                    lease.discard();
                 }
-                failure.error
+                failure.error()
             })
         })
         .await
@@ -140,19 +172,78 @@ impl Connections {
         self.site.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn acquire(&self, pool: &PgPool) -> Result<PoolConnection<Postgres>> {
+    async fn acquire(&self, pool: &PgPool) -> Result<Lease, Failure> {
         match timeout(self.acquire_timeout, pool.acquire()).await {
-            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
-                // Where verbs have connections the server lets them in: there are too few. It may also be that all
-                // of the pool's places are taken by attempts to connect.
-                if self.at_work.load(Ordering::Relaxed) > 0 {
-                    let detail = "every connection was in use until the time was up";
-                    return Err(Error::describe(ErrorKind::Overloaded, detail));
-                }
-                Err(Failure::from(sqlx::Error::PoolTimedOut).error)
-            }
-            Ok(result) => result.map_err(from_connecting),
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => Err(self.time_is_up()),
+            Ok(Err(error)) => Err(from_connecting(error)),
+            Ok(Ok(connection)) => Ok(Lease { connection, _at_work: AtWork::new(&self.at_work) }),
         }
+    }
+
+    /// Why there was no connection in time.
+    fn time_is_up(&self) -> Failure {
+        // Where verbs have connections the server lets them in: there are too few. It may also be that all
+        // of the pool's places are taken by attempts to connect.
+        if self.at_work.load(Ordering::Relaxed) > 0 {
+            let detail = "every connection was in use until the time was up";
+            return Failure::describe(ErrorKind::Overloaded, detail);
+        }
+        sqlx::Error::PoolTimedOut.into()
+    }
+}
+
+/// Lends the connections of a pool.
+struct Lender {
+    connections: Connections,
+    pool: PgPool,
+}
+
+impl Connector for Lender {
+    type Connection = PgConnection;
+    type Lease = Lease;
+    type Fault = Failure;
+
+    async fn lease(&self) -> Result<Lease, Failure> {
+        self.connections.acquire(&self.pool).await
+    }
+
+    fn discard(&self, lease: Lease) {
+        lease.discard();
+    }
+
+    fn time_is_up(&self) -> Error {
+        self.connections.time_is_up().error()
+    }
+
+    fn work_timeout(&self) -> Duration {
+        self.connections.work_timeout
+    }
+}
+
+/// A connection that is in use.
+struct Lease {
+    connection: PoolConnection<Postgres>,
+    _at_work: AtWork,
+}
+
+impl Lease {
+    /// Closes a connection that may be in the middle of something, without waiting for the server.
+    fn discard(self) {
+        drop(self.connection.detach());
+    }
+}
+
+impl Deref for Lease {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
     }
 }
 
@@ -187,13 +278,14 @@ impl Drop for AtWork {
     }
 }
 
-/// Closes a connection that may be in the middle of something, without waiting for the server.
-fn discard(connection: PoolConnection<Postgres>) {
-    drop(connection.detach());
-}
-
 /// How long a connection may have been idle to be used without a test.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How much longer than the server the driver waits, so that the server's own answer comes first.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+
+/// Calls of a batch at most: more of them gain little, and each waits for all.
+const BATCH_CALLS: usize = 128;
+
+/// Bytes of a batch at most.
+const BATCH_BYTES: usize = 1 << 20;

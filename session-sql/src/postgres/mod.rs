@@ -70,6 +70,7 @@
 //! ```
 
 mod backend;
+mod batches;
 mod config;
 mod connections;
 mod error;
