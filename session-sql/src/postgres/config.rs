@@ -201,6 +201,12 @@ impl PostgresConfig {
                 ("lock_timeout", millis(self.lock_timeout)),
                 // The verbs rest on it, whatever the server, the database or the role has as default.
                 ("default_transaction_isolation", "read committed".to_owned()),
+                // Batches lock their rows in the order in which they are given, so that two never wait for
+                // each other. Joining by a scan of the table would lock in another one, and a new table is
+                // scanned until its statistics are made. No statement here is better off with a scan.
+                ("enable_hashjoin", "off".to_owned()),
+                ("enable_mergejoin", "off".to_owned()),
+                ("enable_seqscan", "off".to_owned()),
             ])
             .disable_statement_logging();
         if !self.statement_cache {
