@@ -62,7 +62,13 @@ impl<R: Request> Lane<R> {
     ///
     /// [`Overloaded`](ErrorKind::Overloaded) if there is no place.
     pub(crate) fn add(&self, request: R) -> Result<(Answer<R>, Option<Turn<R>>)> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
+        let place = || Arc::clone(&self.places).try_acquire_owned();
+        let place = place().or_else(|_| {
+            // Those whose callers have gone need none.
+            self.queue.lock().waiting.retain(|call| !call.is_abandoned());
+            place()
+        });
+        let place = place.map_err(|_| ErrorKind::Overloaded)?;
         let mut state = self.queue.lock();
         // Read under the lock, which keeps the queue in order.
         let now = Instant::now();

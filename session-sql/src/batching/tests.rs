@@ -388,8 +388,13 @@ async fn places_are_bounded_and_come_back() {
     let occupied = scene.occupied().await;
     let calls = [1, 2].map(|number| scene.call(number));
     assert_eq!(outcome(scene.call(3)).await, Err(ErrorKind::Overloaded));
+    let [gone, stays] = calls;
+    gone.abort();
+    settled().await;
+    let instead = scene.call(4);
+    assert_eq!(outcome(scene.call(5)).await, Err(ErrorKind::Overloaded));
     scene.open();
-    for call in occupied.into_iter().chain(calls) {
+    for call in occupied.into_iter().chain([stays, instead]) {
         assert!(outcome(call).await.is_ok());
     }
     assert_eq!(outcome(scene.call(3)).await, Ok(1));
