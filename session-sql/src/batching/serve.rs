@@ -13,12 +13,15 @@ use super::lane::Turn;
 /// Lends connections.
 pub(crate) trait Connector: Send + Sync + 'static {
     type Connection: Send;
-    /// Gives the connection back when it is dropped.
+    /// What a panic or the end of the runtime drops is not lost either.
     type Lease: DerefMut<Target = Self::Connection> + Send;
     type Fault: Fault;
 
     /// Waits for a connection as long as the pool does. Whoever waited before this was called gets its error.
     fn lease(&self) -> impl Future<Output = Result<Self::Lease, Self::Fault>> + Send;
+
+    /// Gives back a connection that may be used again.
+    fn release(&self, lease: Self::Lease);
 
     /// Closes a connection that may be in the middle of something.
     fn discard(&self, lease: Self::Lease);
@@ -50,20 +53,26 @@ pub(crate) async fn serve<V: Verb, C: Connector<Connection = V::Connection>>(
             }
             None => continue,
         };
-        let Some(mut batch) = turn.take() else { continue };
+        let Some(mut batch) = turn.take() else {
+            connector.release(lease);
+            continue;
+        };
         let work = timeout(connector.work_timeout(), batch.run(&*verb, &mut lease));
-        match turn.during(work, false, time_is_up).await {
-            Some(Ok(Ok(()))) => {}
+        let is_spoilt = match turn.during(work, false, time_is_up).await {
+            Some(Ok(Ok(()))) => false,
             Some(Ok(Err(fault))) => {
-                if fault.spoils_connection() {
-                    connector.discard(lease);
-                }
                 batch.fail(|| fault.error());
+                fault.spoils_connection()
             }
             Some(Err(_)) | None => {
-                connector.discard(lease);
                 batch.fail(|| Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
+                true
             }
+        };
+        if is_spoilt {
+            connector.discard(lease);
+        } else {
+            connector.release(lease);
         }
     }
 }

@@ -155,6 +155,10 @@ impl Connector for Pool {
         Ok(Lease((), Some(permit)))
     }
 
+    fn release(&self, lease: Lease) {
+        drop(lease);
+    }
+
     fn discard(&self, mut lease: Lease) {
         lease.1 = None;
         self.0.discarded.fetch_add(1, Ordering::Relaxed);

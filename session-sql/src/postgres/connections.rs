@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::PostgresConfig;
 use super::error::{Failure, from_connecting};
 use super::home::Home;
+use super::parking::{Borrowed, Parking};
 use crate::batching::{Connector, Lane, Limits, Request, Verb, serve};
 
 /// Work on a connection.
@@ -40,12 +40,14 @@ struct Site {
     pool: PgPool,
     /// How to make the next pool; `None` for one of the application.
     plan: Option<Arc<(PgPoolOptions, PgConnectOptions)>>,
+    /// Of a pool that nobody else uses.
+    parking: Option<Arc<Parking>>,
 }
 
 impl Site {
     fn new(home: Home, pool: PgPoolOptions, connection: PgConnectOptions) -> Self {
         let plan = Arc::new((pool, connection));
-        Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan) }
+        Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan), parking: Some(Arc::default()) }
     }
 
     /// This one, or its successor if its runtime has ended, which nobody else can end.
@@ -54,6 +56,7 @@ impl Site {
             self.home = Home::make()?;
             if let Some(plan) = &self.plan {
                 self.pool = lazy_pool(&self.home, plan);
+                self.parking = Some(Arc::default());
             }
         }
         Ok(self)
@@ -88,7 +91,7 @@ impl Connections {
 
     /// A pool of the application.
     pub(super) fn share(config: &PostgresConfig, pool: PgPool, home: Home) -> Self {
-        Self::on(config, Site { home, pool, plan: None })
+        Self::on(config, Site { home, pool, plan: None, parking: None })
     }
 
     fn on(config: &PostgresConfig, site: Site) -> Self {
@@ -120,8 +123,9 @@ impl Connections {
     ) -> Result<<V::Request as Request>::Outcome> {
         let (answer, turn) = lane.add(request)?;
         if let Some(turn) = turn {
-            let Site { home, pool, .. } = self.site().lasting()?.clone();
-            let lender = Lender { connections: self.clone(), pool };
+            let site = self.site().lasting()?.clone();
+            let home = site.home.clone();
+            let lender = Lender { connections: self.clone(), site };
             let task = serve(turn, Arc::clone(verb), lender);
             let _at_home = home.clone().enter();
             tokio::spawn(async move {
@@ -148,23 +152,25 @@ impl Connections {
     ) -> Result<T> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
         let connections = self.clone();
-        let Site { home, pool, .. } = self.site().lasting()?.clone();
-        home.run(async move {
-            let _place = place;
-            let mut lease = connections.acquire(&pool).await.map_err(|failure| failure.error())?;
-            let result = timeout(limit, work(&mut lease)).await;
-            let Ok(result) = result else {
-                lease.discard();
-                return Err(Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
-            };
-            result.map_err(|failure| {
-                if failure.spoils_connection {
+        let site = self.site().lasting()?.clone();
+        site.home
+            .clone()
+            .run(async move {
+                let _place = place;
+                let mut lease = connections.acquire(&site).await.map_err(|failure| failure.error())?;
+                let result = timeout(limit, work(&mut lease)).await;
+                let Ok(result) = result else {
                     lease.discard();
+                    return Err(Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
+                };
+                if result.as_ref().is_err_and(|failure| failure.spoils_connection) {
+                    lease.discard();
+                } else {
+                    lease.release();
                 }
-                failure.error()
+                result.map_err(|failure| failure.error())
             })
-        })
-        .await
+            .await
     }
 
     fn site(&self) -> MutexGuard<'_, Site> {
@@ -172,12 +178,20 @@ impl Connections {
         self.site.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn acquire(&self, pool: &PgPool) -> Result<Lease, Failure> {
-        match timeout(self.acquire_timeout, pool.acquire()).await {
-            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => Err(self.time_is_up()),
-            Ok(Err(error)) => Err(from_connecting(error)),
-            Ok(Ok(connection)) => Ok(Lease { connection, _at_work: AtWork::new(&self.at_work) }),
-        }
+    async fn acquire(&self, site: &Site) -> Result<Lease, Failure> {
+        let parking = site.parking.clone();
+        let parked = parking.as_deref().map(Parking::take);
+        let borrowed = match parked {
+            Some(Ok(borrowed)) => borrowed,
+            // A seeker until there is a connection.
+            None | Some(Err(_)) => match timeout(self.acquire_timeout, site.pool.acquire()).await {
+                Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => return Err(self.time_is_up()),
+                Ok(Err(error)) => return Err(from_connecting(error)),
+                Ok(Ok(connection)) => Borrowed::new(connection),
+            },
+        };
+        let _at_work = AtWork::new(&self.at_work);
+        Ok(Lease { borrowed, parking: site.parking.clone(), _at_work })
     }
 
     /// Why there was no connection in time.
@@ -192,10 +206,10 @@ impl Connections {
     }
 }
 
-/// Lends the connections of a pool.
+/// Lends the connections of a site.
 struct Lender {
     connections: Connections,
-    pool: PgPool,
+    site: Site,
 }
 
 impl Connector for Lender {
@@ -204,7 +218,11 @@ impl Connector for Lender {
     type Fault = Failure;
 
     async fn lease(&self) -> Result<Lease, Failure> {
-        self.connections.acquire(&self.pool).await
+        self.connections.acquire(&self.site).await
+    }
+
+    fn release(&self, lease: Lease) {
+        lease.release();
     }
 
     fn discard(&self, lease: Lease) {
@@ -220,16 +238,24 @@ impl Connector for Lender {
     }
 }
 
-/// A connection that is in use.
+/// A connection that is in use. Dropped, it goes back to its pool.
 struct Lease {
-    connection: PoolConnection<Postgres>,
+    borrowed: Borrowed,
+    parking: Option<Arc<Parking>>,
     _at_work: AtWork,
 }
 
 impl Lease {
+    /// Gives back a connection that can be used again at once.
+    fn release(self) {
+        if let Some(parking) = self.parking {
+            parking.put(self.borrowed);
+        }
+    }
+
     /// Closes a connection that may be in the middle of something, without waiting for the server.
     fn discard(self) {
-        drop(self.connection.detach());
+        drop(self.borrowed.connection.detach());
     }
 }
 
@@ -237,13 +263,13 @@ impl Deref for Lease {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.borrowed.connection
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        &mut self.borrowed.connection
     }
 }
 

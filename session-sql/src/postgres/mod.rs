@@ -101,6 +101,7 @@ mod config;
 mod connections;
 mod error;
 mod home;
+mod parking;
 mod row;
 mod schema;
 mod table;
