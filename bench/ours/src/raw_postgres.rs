@@ -116,10 +116,17 @@ impl RawPostgres {
     }
 
     /// The same with one row, which the server finds a little faster.
-    async fn one(&self, connection: &mut PgConnection, operation: Operation, id: [u8; 16]) -> Result<(), Failure> {
+    async fn one(
+        &self,
+        connection: &mut PgConnection,
+        operation: Operation,
+        id: [u8; 16],
+    ) -> Result<(), Failure> {
         let (sql, writes) = match operation {
             Operation::Create => ("INSERT INTO sessions VALUES ($1, $2, $3, $4)", true),
-            Operation::Update => ("UPDATE sessions SET revision = $2, expires_at = $3, data = $4 WHERE id = $1", true),
+            Operation::Update => {
+                ("UPDATE sessions SET revision = $2, expires_at = $3, data = $4 WHERE id = $1", true)
+            }
             _ => ("SELECT id, revision, expires_at, data FROM sessions WHERE id = $1", false),
         };
         let mut query = sqlx::query(sql).bind(&id[..]);
@@ -162,7 +169,9 @@ impl Store for RawPostgres {
         self.writes += 1;
         let mut connection = self.connections[self.connection].lock().await;
         match operation {
-            Operation::Load | Operation::ReadOne | Operation::Update | Operation::Create if self.rows == 1 => {
+            Operation::Load | Operation::ReadOne | Operation::Update | Operation::Create
+                if self.rows == 1 =>
+            {
                 self.one(&mut connection, operation, ids[0]).await
             }
             Operation::Load | Operation::ReadOne => self.load(&mut connection, ids).await,
