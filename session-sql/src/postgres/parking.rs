@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 /// How long a connection stays here unused, at least; at most twice as long.
@@ -36,6 +37,8 @@ struct State {
     /// How many wait for the pool to lend one.
     seekers: usize,
     is_watched: bool,
+    /// Where connections live: sqlx drops none outside of a runtime, be it one that has ended.
+    home: Option<Handle>,
 }
 
 /// Somebody who waits for the pool: as long as anybody does, what comes back goes there.
@@ -62,10 +65,10 @@ impl Parking {
             return drop(connection);
         }
         state.parked.push((connection, Instant::now()));
+        state.home.get_or_insert_with(Handle::current);
         if !state.is_watched {
             state.is_watched = true;
             drop(state);
-            // It holds this value, so that connections are never dropped where there is no runtime.
             tokio::spawn(Arc::clone(self).watch());
         }
     }
@@ -88,6 +91,15 @@ impl Parking {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Parking {
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        let parked = std::mem::take(&mut state.parked);
+        let _at_home = state.home.as_ref().map(Handle::enter);
+        drop(parked);
     }
 }
 
