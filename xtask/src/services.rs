@@ -35,6 +35,9 @@ const KNOWN: [&dyn Service; 3] = [
     &Redis { name: "redis", append_only: false },
 ];
 
+/// For measurements, which wait for the disk as a server in use does.
+const BENCHED: [&dyn Service; 1] = [&Postgres { name: "bench-postgres", fsync: true }];
+
 pub(crate) enum Request {
     Up(Vec<&'static dyn Service>),
     Down(Vec<&'static dyn Service>),
@@ -82,6 +85,11 @@ pub(crate) fn run(workspace: &Workspace, request: Request) -> Result<bool, Strin
 /// The known services among the rows of the conformance table.
 pub(crate) fn of_rows(rows: &[&str]) -> Vec<&'static dyn Service> {
     KNOWN.into_iter().filter(|service| rows.contains(&service.name())).collect()
+}
+
+/// The services that a group of the bench needs.
+pub(crate) fn of_bench(group: &str) -> Vec<&'static dyn Service> {
+    BENCHED.into_iter().filter(|service| service.name().strip_prefix("bench-") == Some(group)).collect()
 }
 
 type Started = (&'static dyn Service, Result<String, String>);

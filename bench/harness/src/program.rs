@@ -52,6 +52,28 @@ impl Program {
     }
 }
 
+impl Program {
+    /// The URL of the server of a kind, like `POSTGRES`: that of the bench, or one that the caller has.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn server(&self, kind: &str) -> Result<String, Failure> {
+        let variable = format!("SESSION_TEST_BENCH_{kind}");
+        std::env::var(&variable).map_err(|_| format!("{variable} is not set").into())
+    }
+
+    /// The name of a database that no other program has.
+    ///
+    /// # Errors
+    ///
+    /// If the directory, which it is named after, has no name.
+    pub fn database(&self) -> Result<String, Failure> {
+        let name = self.directory.file_name().and_then(|name| name.to_str());
+        Ok(format!("bench-{}-{}", name.ok_or("a directory without a name")?, std::process::id()))
+    }
+}
+
 static SESSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// How many sessions there are to pick from.

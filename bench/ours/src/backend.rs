@@ -12,8 +12,10 @@ use session_core::{
     SessionToken, Timestamp, UpdateOutcome,
 };
 use session_memory::MemoryBackend;
+use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
+use crate::raw_postgres::{database, settle};
 use crate::raw_sqlite::checkpoint;
 
 /// A filled store.
@@ -63,6 +65,15 @@ impl Sessions {
         let backend: Arc<dyn SessionBackend> = Arc::new(SqliteBackend::connect(config(durability)).await?);
         let manager = SessionManager::builder(Arc::clone(&backend)).build()?;
         Ok(Self { backend, manager, ..filled })
+    }
+
+    /// A server at its defaults: a commit waits for the disk.
+    pub(crate) async fn in_postgres(program: Program) -> Result<Self, Failure> {
+        let (options, mut connection) = database(&program).await?;
+        let config = PostgresConfig::new(options).with_auto_migrate(true);
+        let filled = Self::fill(Arc::new(PostgresBackend::connect(config).await?), &program).await?;
+        settle(&mut connection).await?;
+        Ok(filled)
     }
 
     async fn fill(backend: Arc<dyn SessionBackend>, program: &Program) -> Result<Self, Failure> {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bench_harness::{Cell, Failure, Operation, Program, Store, id, parallel, payload};
-use sqlx::SqlitePool;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, SqlitePool};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{MemoryStore, SessionStore};
 use tower_sessions_moka_store::MokaStore;
-use tower_sessions_sqlx_store::SqliteStore;
+use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
 
 /// A filled store.
 #[derive(Clone)]
@@ -53,6 +54,23 @@ impl TowerSessions<SqliteStore> {
         pool.close().await;
         let (store, _) = open(options(&program.directory).journal_mode(SqliteJournalMode::Delete)).await?;
         Ok(Self { store, ..filled })
+    }
+}
+
+impl TowerSessions<PostgresStore> {
+    /// A pool at its defaults, in a database of its own.
+    pub(crate) async fn in_postgres(program: Program) -> Result<Self, Failure> {
+        let options: PgConnectOptions = program.server("POSTGRES")?.parse()?;
+        let name = program.database()?;
+        let mut connection = PgConnection::connect_with(&options).await?;
+        connection.execute(format!("CREATE DATABASE \"{name}\"").as_str()).await?;
+        let pool = PgPool::connect_with(options.database(&name)).await?;
+        let store = PostgresStore::new(pool.clone());
+        store.migrate().await?;
+        let filled = Self::fill(store, &program).await?;
+        pool.execute("VACUUM ANALYZE").await?;
+        pool.execute("CHECKPOINT").await?;
+        Ok(filled)
     }
 }
 

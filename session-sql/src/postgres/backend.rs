@@ -1,5 +1,6 @@
 //! The backend: runs each verb in a task, on a connection of the pool.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::timeout;
 
+use super::batches::{Batched, Batches, Create, Delete, Load, Touch, Update};
 use super::config::{PostgresConfig, address};
 use super::connections::{Connections, Work};
 use super::error::{Failure, from_connecting};
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
+use crate::batching::{Lane, Request, Verb};
 use crate::home::Home;
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
@@ -25,7 +28,23 @@ use crate::home::Home;
 #[derive(Clone, Debug)]
 pub struct PostgresBackend {
     connections: Connections,
-    verbs: Arc<Verbs>,
+    batches: Arc<Batches>,
+    lanes: Arc<Lanes>,
+}
+
+/// Where the calls of each verb queue.
+struct Lanes {
+    loads: Entry<Load>,
+    creates: Entry<Create>,
+    updates: Entry<Update>,
+    touches: Entry<Touch>,
+    deletes: Entry<Delete>,
+}
+
+/// The queue of a verb, and what carries its calls out.
+struct Entry<R: Request> {
+    lane: Lane<R>,
+    verb: Arc<Batched<R>>,
 }
 
 impl PostgresBackend {
@@ -46,8 +65,8 @@ impl PostgresBackend {
         let table = QualifiedName::parse(&config.table)?;
         let home = Home::choose()?;
         let options = prepare(&home, &config, &table).await?;
-        let verbs = Arc::new(Verbs::new(&table, config.statement_cache));
-        Ok(Self { connections: Connections::open(&config, options, home), verbs })
+        let batches = Batches::new(&table, config.statement_cache);
+        Ok(Self::on(Connections::open(&config, options, home), batches))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -61,17 +80,17 @@ impl PostgresBackend {
     pub async fn from_pool(pool: PgPool, config: PostgresConfig) -> Result<Self> {
         config.check()?;
         let table = QualifiedName::parse(&config.table)?;
-        let verbs = Arc::new(Verbs::new(&table, config.statement_cache));
+        let batches = Batches::new(&table, config.statement_cache);
         let connections = Connections::share(&config, pool, Home::choose()?);
         connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move {
                     let prepared = make_ready(connection, &table, config.auto_migrate).await;
-                    prepared.map_err(|failure| Failure { spoils_connection: true, ..failure })
+                    prepared.map_err(Failure::spoiling)
                 })
             })
             .await?;
-        Ok(Self { connections, verbs })
+        Ok(Self::on(connections, batches))
     }
 
     /// Makes the table, its indexes and its view where they are missing; all there, it changes nothing and needs
@@ -87,27 +106,45 @@ impl PostgresBackend {
         prepare(&Home::choose()?, &config.with_auto_migrate(true), &table).await.map(drop)
     }
 
+    fn on(connections: Connections, batches: Batches) -> Self {
+        let batches = Arc::new(batches);
+        let lanes = Lanes {
+            loads: Entry::new(&connections, &batches),
+            creates: Entry::new(&connections, &batches),
+            updates: Entry::new(&connections, &batches),
+            touches: Entry::new(&connections, &batches),
+            deletes: Entry::new(&connections, &batches),
+        };
+        Self { connections, batches, lanes: Arc::new(lanes) }
+    }
+
+    async fn call<R: Request>(&self, entry: &Entry<R>, request: R) -> Result<R::Outcome>
+    where
+        Batched<R>: Verb<Request = R, Connection = PgConnection>,
+    {
+        self.connections.call(&entry.lane, &entry.verb, request).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         verb: impl for<'c> FnOnce(&'c Verbs, &'c mut PgConnection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T> {
-        let verbs = Arc::clone(&self.verbs);
+        let batches = Arc::clone(&self.batches);
         let connections = &self.connections;
-        connections.run(move |connection| Box::pin(async move { verb(&verbs, connection).await })).await
+        connections
+            .run(move |connection| Box::pin(async move { verb(&batches.verbs, connection).await }))
+            .await
     }
 }
 
 #[async_trait]
 impl SessionBackend for PostgresBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        self.run(move |verbs, connection| {
-            Box::pin(async move { verbs.create(connection, id, &record, now).await })
-        })
-        .await
+        self.call(&self.lanes.creates, Create { id, record, now }).await
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        self.run(move |verbs, connection| Box::pin(verbs.find(connection, id, now))).await
+        self.call(&self.lanes.loads, Load { id, now }).await
     }
 
     async fn update(
@@ -117,14 +154,11 @@ impl SessionBackend for PostgresBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.run(move |verbs, connection| {
-            Box::pin(async move { verbs.update(connection, id, expected, &record, now).await })
-        })
-        .await
+        self.call(&self.lanes.updates, Update { id, expected, record, now }).await
     }
 
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
-        self.run(move |verbs, connection| Box::pin(verbs.touch(connection, id, expires_at, now))).await
+        self.call(&self.lanes.touches, Touch { id, expires_at, now }).await
     }
 
     async fn delete(
@@ -133,7 +167,7 @@ impl SessionBackend for PostgresBackend {
         expected: Option<Revision>,
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
-        self.run(move |verbs, connection| Box::pin(verbs.delete(connection, id, expected, now))).await
+        self.call(&self.lanes.deletes, Delete { id, expected, now }).await
     }
 
     /// In statements of at most 500 rows each. Rows that somebody else is changing are left for the next call.
@@ -171,6 +205,20 @@ impl SessionBackend for PostgresBackend {
     }
 }
 
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What waits there holds sessions.
+        f.debug_struct("Lanes").finish_non_exhaustive()
+    }
+}
+
+impl<R: Request> Entry<R> {
+    fn new(connections: &Connections, batches: &Arc<Batches>) -> Self {
+        let lane = Lane::new(connections.limits(), connections.places());
+        Self { lane, verb: Arc::new(Batched::new(batches)) }
+    }
+}
+
 /// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
 async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<PgConnectOptions> {
     config.check()?;
@@ -181,11 +229,11 @@ async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) ->
         let place = address(&options);
         let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error), &place)),
+            Ok(Err(error)) => return Err(unreachable(from_connecting(error).error(), &place)),
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {
-            Ok(result) => result.map_err(|failure| failure.error)?,
+            Ok(result) => result.map_err(|failure| failure.error())?,
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         }
         // All is done: how the parting goes changes nothing.

@@ -33,7 +33,8 @@ pub struct PostgresConfig {
     /// Applications that share a schema take different names.
     pub table: String,
 
-    /// The most connections of this backend. Default 10. Each is a process of the server, and all programs
+    /// The most connections of this backend. Default 10; more are of little use, as each verb has at most two
+    /// statements under way. Each is a process of the server, and all programs
     /// together may have as many as its `max_connections`, 100 by default. Not used with a pool of the
     /// application.
     pub max_connections: NonZeroU32,
@@ -42,8 +43,8 @@ pub struct PostgresConfig {
     /// least 1 ms, at most an hour. Not used with a pool of the application.
     pub connect_timeout: Duration,
 
-    /// How long a verb waits for a connection: for a free one, or for a new one to be made. Default 2 s; at
-    /// least 1 ms, at most an hour. A long one keeps callers waiting on a server that is down; a short
+    /// How long a verb waits to be begun: behind others, for a free connection, or for a new one to be made. Default
+    /// 2 s; at least 1 ms, at most an hour. A long one keeps callers waiting on a server that is down; a short
     /// one fails under bursts.
     pub acquire_timeout: Duration,
 
@@ -201,6 +202,12 @@ impl PostgresConfig {
                 ("lock_timeout", millis(self.lock_timeout)),
                 // The verbs rest on it, whatever the server, the database or the role has as default.
                 ("default_transaction_isolation", "read committed".to_owned()),
+                // Batches lock their rows in the order in which they are given, so that two never wait for
+                // each other. Joining by a scan of the table would lock in another one, and a new table is
+                // scanned until its statistics are made. No statement here is better off with a scan.
+                ("enable_hashjoin", "off".to_owned()),
+                ("enable_mergejoin", "off".to_owned()),
+                ("enable_seqscan", "off".to_owned()),
             ])
             .disable_statement_logging();
         if !self.statement_cache {

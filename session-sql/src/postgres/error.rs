@@ -1,67 +1,117 @@
 //! From sqlx's errors to the kinds of the contract, by SQLSTATE.
 
+use std::borrow::Cow;
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use session_core::{Error, ErrorKind};
 use sqlx::postgres::PgDatabaseError;
 
-/// An [`Error`] on its way out of a piece of work on a connection, where `?` takes sqlx's errors too.
-#[derive(Debug)]
+use crate::batching::{Fault, Remedy};
+
+/// What went wrong in a piece of work on a connection, where `?` takes sqlx's errors too. It may concern several
+/// callers, each of whom gets an [`Error`] of it.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
-    pub(super) error: Error,
+    pub(super) kind: ErrorKind,
+    detail: Option<Cow<'static, str>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
     /// Whether the connection is better closed than used again.
     pub(super) spoils_connection: bool,
+    remedy: Remedy,
 }
 
-/// The error of a connection that could not be made: data that TLS does not accept is the certificate, as sqlx
-/// passes it on. Once a statement was sent, the same may come of a damaged reply to one that has taken effect.
-pub(super) fn from_connecting(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Error::new(ErrorKind::Config, error)
+impl Failure {
+    /// A failure that nothing else caused.
+    pub(super) fn describe(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = Some(detail.into());
+        Self { kind, detail, source: None, spoils_connection: false, remedy: Remedy::None }
+    }
+
+    fn caused(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::of(kind, Arc::new(source))
+    }
+
+    fn of(kind: ErrorKind, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        Self { kind, detail: None, source: Some(source), spoils_connection: false, remedy: Remedy::None }
+    }
+
+    /// The same, after which the connection is not used again.
+    pub(super) fn spoiling(self) -> Self {
+        Self { spoils_connection: true, ..self }
+    }
+
+    /// For one of the callers that it concerns.
+    pub(super) fn error(&self) -> Error {
+        match (&self.source, &self.detail) {
+            (None, None) => self.kind.into(),
+            (None, Some(detail)) => Error::describe(self.kind, detail.clone()),
+            (Some(source), None) => Error::new(self.kind, Arc::clone(source)),
+            (Some(source), Some(detail)) => {
+                Error::new(self.kind, Arc::clone(source)).with_detail(detail.clone())
+            }
         }
-        error => Failure::from(error).error,
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, spoils_connection: false }
+impl Fault for Failure {
+    fn error(&self) -> Error {
+        self.error()
+    }
+
+    fn remedy(&self) -> Remedy {
+        self.remedy
+    }
+
+    fn spoils_connection(&self) -> bool {
+        self.spoils_connection
+    }
+}
+
+/// The failure of a connection that could not be made: data that TLS does not accept is the certificate, as sqlx
+/// passes it on. Once a statement was sent, the same may come of a damaged reply to one that has taken effect.
+pub(super) fn from_connecting(error: sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Failure::caused(ErrorKind::Config, error)
+        }
+        error => error.into(),
     }
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;
-        let error = match error {
+        let failure = match error {
             E::Database(error) => {
                 return match error.try_downcast::<PgDatabaseError>() {
                     Ok(error) => from_server(&error),
-                    Err(_) => misused().into(),
+                    Err(_) => misused(),
                 };
             }
             E::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Error::new(ErrorKind::Timeout, error)
+                Self::caused(ErrorKind::Timeout, error)
             }
-            E::Io(error) => Error::new(ErrorKind::Unavailable, error),
-            E::Tls(error) => Error::new(ErrorKind::Config, error),
+            E::Io(error) => Self::caused(ErrorKind::Unavailable, error),
+            E::Tls(error) => Self::of(ErrorKind::Config, error.into()),
             // Their text may quote what was read.
             E::Configuration(_) => {
-                Error::describe(ErrorKind::Config, "the connection's options cannot be used")
+                Self::describe(ErrorKind::Config, "the connection's options cannot be used")
             }
             E::Protocol(_) => {
-                Error::describe(ErrorKind::Unavailable, "the server broke the rules of Postgres's protocol")
+                Self::describe(ErrorKind::Unavailable, "the server broke the rules of Postgres's protocol")
             }
             E::PoolTimedOut => {
-                Error::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
+                Self::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
             }
-            E::PoolClosed => Error::describe(ErrorKind::Unavailable, "the pool of connections was closed"),
+            E::PoolClosed => Self::describe(ErrorKind::Unavailable, "the pool of connections was closed"),
             // A column has another type by now, or another place.
             E::TypeNotFound { .. }
             | E::ColumnIndexOutOfBounds { .. }
             | E::ColumnNotFound(_)
             | E::ColumnDecode { .. }
-            | E::Decode(_) => changed(),
+            | E::Decode(_) => Self::describe(ErrorKind::SchemaMissing, CHANGED),
             E::InvalidArgument(_)
             | E::RowNotFound
             | E::Encode(_)
@@ -72,16 +122,12 @@ impl From<sqlx::Error> for Failure {
             // The enum may grow; what nobody has thought about is not a promise that a retry helps.
             _ => misused(),
         };
-        Self { error, spoils_connection: true }
+        failure.spoiling()
     }
 }
 
-fn misused() -> Error {
-    Error::describe(ErrorKind::Internal, "sqlx was misused")
-}
-
-fn changed() -> Error {
-    Error::describe(ErrorKind::SchemaMissing, CHANGED)
+fn misused() -> Failure {
+    Failure::describe(ErrorKind::Internal, "sqlx was misused")
 }
 
 const CHANGED: &str = "the table has gone or changed since connecting; connect again with `auto_migrate`, call \
@@ -100,14 +146,26 @@ fn from_server(error: &PgDatabaseError) -> Failure {
         _ => None,
     };
     let source = ServerError { code: code.to_owned(), message: message(error) };
-    let mut result = Error::new(kind, source);
-    if let Some(detail) = detail {
-        result = result.with_detail(detail);
-    }
     // A prepared statement that no longer fits stays unfit as long as its connection lives; with 57P the
     // server ends it.
     let spoils_connection = matches!(code, "0A000" | "26000" | "42P05") || code.starts_with("57P");
-    Failure { error: result, spoils_connection }
+    let detail = detail.map(Cow::Borrowed);
+    Failure { detail, spoils_connection, remedy: remedy(code), ..Failure::caused(kind, source) }
+}
+
+/// What may help after a statement that the server has rolled back as a whole and said so.
+fn remedy(code: &str) -> Remedy {
+    match code {
+        // Serialization failure, deadlock.
+        "40001" | "40P01" => Remedy::Again,
+        // A lock that somebody holds on one of the rows; one that is damaged.
+        "55P03" | "XX001" | "XX002" => Remedy::Singly,
+        _ => match code.get(..2).unwrap_or_default() {
+            // The data itself, a constraint, a trigger, a limit: it is one of the rows, or some.
+            "22" | "23" | "54" | "P0" => Remedy::Singly,
+            _ => Remedy::None,
+        },
+    }
 }
 
 fn kind(code: &str) -> ErrorKind {
@@ -216,7 +274,7 @@ mod tests {
             sqlx::Error::Encode("canary".into()),
             sqlx::Error::ColumnDecode { index: "data".into(), source: "canary".into() },
         ] {
-            let error = Failure::from(error).error;
+            let error = Failure::from(error).error();
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("canary"), "{shown}");
             assert!(std::error::Error::source(&error).is_none());
@@ -227,8 +285,45 @@ mod tests {
     fn a_broken_connection_is_not_used_again() {
         let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
         let failure = Failure::from(broken);
-        assert_eq!(failure.error.kind(), ErrorKind::Unavailable);
+        assert_eq!(failure.error().kind(), ErrorKind::Unavailable);
         assert!(failure.spoils_connection);
-        assert!(!Failure::from(Error::from(ErrorKind::Corrupt)).spoils_connection);
+        assert!(!Failure::describe(ErrorKind::Corrupt, "").spoils_connection);
+    }
+
+    #[test]
+    fn only_what_was_rolled_back_is_done_again() {
+        for (code, expected) in [
+            ("40001", Remedy::Again),
+            ("40P01", Remedy::Again),
+            ("22021", Remedy::Singly),
+            ("23514", Remedy::Singly),
+            ("54000", Remedy::Singly),
+            ("55P03", Remedy::Singly),
+            ("P0001", Remedy::Singly),
+            ("XX001", Remedy::Singly),
+            // All rows alike, or with an outcome that nobody knows.
+            ("08006", Remedy::None),
+            ("42P01", Remedy::None),
+            ("25006", Remedy::None),
+            ("40003", Remedy::None),
+            ("53100", Remedy::None),
+            ("57014", Remedy::None),
+            ("57P01", Remedy::None),
+            ("", Remedy::None),
+        ] {
+            assert_eq!(remedy(code), expected, "{code}");
+        }
+        assert_eq!(Failure::from(sqlx::Error::PoolTimedOut).remedy, Remedy::None);
+    }
+
+    #[test]
+    fn every_caller_gets_the_whole_error() {
+        let failure =
+            Failure { detail: Some("because".into()), ..Failure::caused(ErrorKind::Timeout, fmt::Error) };
+        for error in [failure.error(), failure.error()] {
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(error.to_string().contains("because"), "{error}");
+            assert_eq!(error.source().unwrap().to_string(), fmt::Error.to_string());
+        }
     }
 }

@@ -17,28 +17,54 @@
 //!   asynchronous replica may lose the latest writes, deletions among them.
 //! - **Atomicity**: each change is one statement and commits by itself; what a verb reads after an attempt is
 //!   read by a later statement, never from an older snapshot. No verb holds a transaction open.
-//! - **A dropped verb** happens once, unless it had not been polled, and leaves its connection clean: all I/O
-//!   runs in tasks of the driver's.
+//! - **A dropped verb** happens once as a whole, or not at all if its turn had not come, and leaves its connection
+//!   clean: all I/O runs in tasks of the driver's.
 //! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. What touches a
 //!   connection runs on the runtime that `connect` was called on if that has several threads, else on one of the
 //!   driver's own, in one thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and
 //!   fails its own callers only. When that with several threads ends, verbs under way fail as
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next ones have new connections on a runtime of
 //!   the driver's own.
-//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know.
+//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know. One that the
+//!   server has rolled back, and says so, may go again: see below.
 //! - **Time**: whether a session has expired is decided by the caller's `now`, never by the server's clock
 //!   or time zone.
 //!
+//! # Batches
+//!
+//! Create, load, update, touch and delete share statements. Calls of a verb queue while that verb's statement is under
+//! way, or while a connection is waited for, and then go as one. Nobody waits for others to come: a call that finds
+//! nothing under way goes at once, alone, and so does each where calls come one after the other.
+//!
+//! - **Of each verb at most two statements are under way**, whatever the size of the pool, so a backend has use for
+//!   about ten connections; it works with one.
+//! - **A batch** has at most 128 calls and 1 MiB of records (a larger record goes alone), in the order of their ids:
+//!   two batches never wait for each other's rows. Of one session there is one writing call under way at a time for
+//!   each verb, and the next waits for it; loads of one session share.
+//! - **Each call has its own outcome.** What a batch has not changed is read by a second statement, so conflicts are
+//!   never from before the attempt. If the server refuses a batch on account of one row (a constraint, a trigger,
+//!   a lock that somebody holds, damage), it was rolled back as a whole, and each call goes again by itself. A deadlock
+//!   or a serialization failure is tried again three times. A server that is lost, stops or takes too long fails all
+//!   calls of the batch that it has not answered.
+//! - **Time in the queue counts**: a call that was not begun within [`acquire_timeout`](PostgresConfig::acquire_timeout)
+//!   is `Overloaded` and has done nothing. [`statement_timeout`](PostgresConfig::statement_timeout) plus a second is
+//!   for a batch with all that goes again.
+//! - Connections of the driver's own are told to find rows by their index always. On those of a pool given to
+//!   [`from_pool`](PostgresBackend::from_pool) the planner may scan a table of a few pages instead, and batches of
+//!   several processes may then meet in a deadlock, which takes the server's `deadlock_timeout` to be found.
+//!
 //! # Limits
 //!
-//! - A verb takes at most [`acquire_timeout`](PostgresConfig::acquire_timeout) to get a connection, and
-//!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second on it:
+//! - A verb takes at most [`acquire_timeout`](PostgresConfig::acquire_timeout) to be begun, and
+//!   [`statement_timeout`](PostgresConfig::statement_timeout) plus a second then:
 //!   by default 2 s and 3 s. Either is below the 5 s of a manager's `store_timeout`, so that it is the
 //!   driver that gives up first; a verb that needs nearly all of both may go on after the manager has given up.
 //! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
 //!   that were waiting for a connection. A connection that was in use when the server went away is one
-//!   failed verb.
+//!   failed verb, or one failed batch.
+//! - A row that somebody else has locked keeps one of the verb's two statements until `lock_timeout` is over, twice if
+//!   it is met in a batch.
 //! - A server in recovery or one whose transactions are read-only is `Unavailable` for every verb that writes.
 //! - The isolation level must be `read committed`. Connections of the driver's own set it; those of a pool
 //!   given to [`from_pool`](PostgresBackend::from_pool) have what the application set, and on a higher level
@@ -70,9 +96,11 @@
 //! ```
 
 mod backend;
+mod batches;
 mod config;
 mod connections;
 mod error;
+mod parking;
 mod row;
 mod schema;
 mod table;

@@ -1,6 +1,6 @@
 //! Rows as records. Nothing is believed: a row may have been changed by hand.
 
-use session_core::{Error, ErrorKind, Principal, Record, Revision, SessionId, Timestamp};
+use session_core::{ErrorKind, Principal, Record, Revision, SessionId, Timestamp};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -59,6 +59,5 @@ fn bytes<'row>(row: &'row PgRow, index: usize, column: &'static str) -> Result<&
 }
 
 fn damaged(column: &'static str) -> Failure {
-    Error::describe(ErrorKind::Corrupt, format!("the row's `{column}` is not what this library writes"))
-        .into()
+    Failure::describe(ErrorKind::Corrupt, format!("the row's `{column}` is not what this library writes"))
 }

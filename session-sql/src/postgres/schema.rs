@@ -1,6 +1,6 @@
 //! The table and what goes with it: as SQL text, made where it is missing, and checked.
 
-use session_core::{Error, ErrorKind, Result};
+use session_core::{ErrorKind, Result};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
 use super::error::Failure;
@@ -149,5 +149,5 @@ fn name_taken(table: &QualifiedName) -> Failure {
 }
 
 fn schema_missing(detail: String) -> Failure {
-    Error::describe(ErrorKind::SchemaMissing, detail).into()
+    Failure::describe(ErrorKind::SchemaMissing, detail)
 }

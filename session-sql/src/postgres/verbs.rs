@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Record, Revision, SessionId,
+    CreateOutcome, Cursor, DeleteOutcome, ErrorKind, Listing, Principal, Record, Revision, SessionId,
     Timestamp, UpdateOutcome,
 };
 use sqlx::postgres::{PgArguments, PgRow};
@@ -234,7 +234,8 @@ impl Verbs {
             match session_id(row).and_then(|id| Ok((id, live_record(row, now)?))) {
                 Ok((id, Some(record))) => sessions.push((id, record)),
                 Ok((_, None)) => {}
-                Err(Failure { error, .. }) if error.kind() == ErrorKind::Corrupt => {
+                Err(failure) if failure.kind == ErrorKind::Corrupt => {
+                    let error = failure.error();
                     tracing::warn!(%error, "a session was left out of a list");
                 }
                 Err(failure) => return Err(failure),
@@ -243,7 +244,7 @@ impl Verbs {
         Ok(Listing::new(sessions, next))
     }
 
-    fn query<'q>(&self, sql: &SqlStr) -> Query<'q, Postgres, PgArguments> {
+    pub(super) fn query<'q>(&self, sql: &SqlStr) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(sql.clone()).persistent(self.cached)
     }
 
@@ -267,7 +268,7 @@ impl Verbs {
 }
 
 /// Nothing of a client becomes SQL: what is asserted here holds a checked table name and constants.
-fn statement(sql: String) -> SqlStr {
+pub(super) fn statement(sql: String) -> SqlStr {
     AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()
 }
 
@@ -296,7 +297,7 @@ fn saturated(count: usize) -> i64 {
 }
 
 fn contended() -> Failure {
-    Error::describe(ErrorKind::Contended, "the session came and went between the statements of a verb").into()
+    Failure::describe(ErrorKind::Contended, "the session came and went between the statements of a verb")
 }
 
 #[cfg(test)]

@@ -81,11 +81,19 @@ impl PrivateServer {
         }
     }
 
-    /// Ends it as an administrator does who does not wait for clients.
+    /// Ends it as an administrator does who does not wait for clients: SIGINT disconnects them and shuts down.
     pub(crate) fn stop(&mut self) {
+        self.end("-INT");
+    }
+
+    /// Ends it as a crash does: SIGQUIT leaves everything as it is, to be recovered.
+    pub(crate) fn crash(&mut self) {
+        self.end("-QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
         if let Some(mut process) = self.process.take() {
-            // SIGINT: disconnects clients and shuts down.
-            let signalled = Command::new("kill").args(["-INT", &process.id().to_string()]).status();
+            let signalled = Command::new("kill").args([signal, &process.id().to_string()]).status();
             if !signalled.is_ok_and(|status| status.success()) {
                 let _ = process.kill();
             }

@@ -15,6 +15,7 @@ use program::{Cell, Outcome, Program};
 use report::{Line, Report};
 use rows::{Contender, Group, Row};
 
+use crate::services::{self, TestRun};
 use crate::steps;
 use crate::workspace::Workspace;
 
@@ -67,7 +68,12 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<bool,
     let mut report = Report::new(options.rounds());
     println!("\n{}", report.heading());
     for group in Group::ALL.into_iter().filter(|group| options.wants(*group)) {
-        let mut programs = Programs { workspace, running: HashMap::new() };
+        let mut servers = TestRun::default();
+        let needed = services::of_bench(group.name());
+        if !needed.is_empty() {
+            servers.start(&workspace.target_directory, &needed, false)?;
+        }
+        let mut programs = Programs { workspace, servers: &servers, running: HashMap::new() };
         for row in rows::rows(group).into_iter().filter(|row| !(options.quick && row.is_slow)) {
             steps::progress(&format!("measuring {} {}", group.name(), row.name));
             for line in measure(&mut programs, &row, options.rounds())? {
@@ -75,6 +81,8 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<bool,
                 report.add(line);
             }
         }
+        drop(programs);
+        servers.stop()?;
     }
     let path = options.json.clone().unwrap_or_else(|| workspace.target_directory.join("bench.json"));
     report.write(&path)?;
@@ -119,6 +127,7 @@ fn measure(programs: &mut Programs<'_>, row: &Row, rounds: u64) -> Result<Vec<Li
 /// The programs that run, each started when it is first needed.
 struct Programs<'a> {
     workspace: &'a Workspace,
+    servers: &'a TestRun,
     running: HashMap<Contender, Program>,
 }
 
@@ -127,7 +136,7 @@ impl Programs<'_> {
         let key = contender.at_rest();
         if !self.running.contains_key(&key) {
             steps::progress(&format!("filling {key}"));
-            self.running.insert(key, Program::start(&self.workspace.target_directory, key)?);
+            self.running.insert(key, Program::start(&self.workspace.target_directory, self.servers, key)?);
         }
         self.running.get_mut(&key).ok_or("no such program".to_owned())
     }

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::rows::Contender;
+use crate::services::TestRun;
 
 /// What to measure.
 #[derive(Clone, Copy)]
@@ -54,7 +55,11 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it, and waits until its store is filled.
-    pub(super) fn start(target_directory: &Path, contender: Contender) -> Result<Self, String> {
+    pub(super) fn start(
+        target_directory: &Path,
+        servers: &TestRun,
+        contender: Contender,
+    ) -> Result<Self, String> {
         let name = contender.to_string();
         let directory = target_directory.join("bench-data").join(name.replace(' ', "-"));
         let fresh = fs::remove_dir_all(&directory).or_else(|error| match error.kind() {
@@ -64,7 +69,9 @@ impl Program {
         fresh
             .and_then(|()| fs::create_dir_all(&directory))
             .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
-        let mut process = Command::new(target_directory.join("release").join(contender.program))
+        let mut command = Command::new(target_directory.join("release").join(contender.program));
+        servers.describe_to(&mut command);
+        let mut process = command
             .args([contender.store, &contender.sessions.to_string(), contender.values])
             .arg(&directory)
             .stdin(Stdio::piped())

@@ -3,6 +3,7 @@
 
 mod http;
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use super::verdict::Target;
 pub(super) enum Group {
     Memory,
     Sqlite,
+    Postgres,
     Http,
     Size,
 }
@@ -85,12 +87,13 @@ pub(super) enum Measure {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 4] = [Self::Memory, Self::Sqlite, Self::Http, Self::Size];
+    pub(super) const ALL: [Self; 5] = [Self::Memory, Self::Sqlite, Self::Postgres, Self::Http, Self::Size];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
             Self::Http => "http",
             Self::Size => "size",
         }
@@ -143,6 +146,7 @@ pub(super) fn rows(group: Group) -> Vec<Row> {
     match group {
         Group::Memory => memory::rows(),
         Group::Sqlite => sqlite::rows(),
+        Group::Postgres => postgres::rows(),
         Group::Http => http::rows(),
         Group::Size => memory::size(),
     }

@@ -1,4 +1,4 @@
-//! The services of one test run: started before its tests, stopped when it ends, however it ends.
+//! The services of one run of tests or of the bench: started before it, stopped when it ends, however it ends.
 //!
 //! A second process does the stopping. It notices the end of the run by the end of its own input,
 //! so an interrupt, a panic and `kill -9` leave as little behind as a run that ends well.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::service::Service;
 use super::state::random_hex;
-use super::{KNOWN, process, progress};
+use super::{BENCHED, KNOWN, process, progress};
 
 /// Marks all processes of a run, so that those of an interrupted one can be ended with it.
 const RUN: &str = "SESSION_TEST_RUN";
@@ -60,7 +60,7 @@ impl TestRun {
         Err(format!("missing: {}; --allow-missing goes on without", self.missing.join(", ")))
     }
 
-    /// Tells a test where the services are.
+    /// Tells a test or a program of the bench where the services are.
     pub(crate) fn describe_to(&self, command: &mut Command) {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
@@ -94,5 +94,6 @@ pub(super) fn guard(target: &Path, run: &str) -> Result<bool, String> {
         let remaining = || process::find_by_environment(RUN, run);
         process::stop("TERM", &remaining(), STOP_PATIENCE, remaining)?;
     }
-    super::down(target, &KNOWN, |instance| instance.belongs_to(run))
+    let all: Vec<_> = KNOWN.into_iter().chain(BENCHED).collect();
+    super::down(target, &all, |instance| instance.belongs_to(run))
 }
