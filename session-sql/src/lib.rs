@@ -12,12 +12,12 @@
 //! No text of a client ever becomes SQL: ids arrive as 16 bytes, values are bound, and the table's name
 //! is checked and quoted.
 
+#[cfg(feature = "postgres")]
+mod batching;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod home;
 #[cfg(feature = "mysql")]
 pub mod mysql;
-#[cfg(feature = "postgres")]
-mod batching;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
