@@ -573,7 +573,7 @@ async fn what_a_crash_answers_is_true() {
         }
         // Until all are at it.
         while backend.load(id(round * 100 + 63), now()).await.unwrap() == Some(record("0")) {}
-        server.crash();
+        server.end("-QUIT");
         let mut ends = Vec::new();
         for task in tasks {
             ends.push(task.await.unwrap());
