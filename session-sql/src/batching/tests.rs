@@ -595,3 +595,19 @@ fn the_end_of_a_runtime_fails_who_waits_there_and_nobody_after() {
     scene.open();
     assert_eq!(second.block_on(async { outcome(scene.call(1)).await }), Ok(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_not_kept_waiting_by_what_does() {
+    let scene = Scene::<false>::with(Limits { calls: 100, bytes: 10, patience: PATIENCE }, 100);
+    let connections = Arc::clone(&scene.server.connections).acquire_many_owned(10).await.unwrap();
+    let first = scene.weighing(1, 10);
+    settled().await;
+    let second = scene.weighing(2, 10);
+    settled().await;
+    drop(connections);
+    settled().await;
+    assert_eq!(scene.server.statements(), [[1], [2]]);
+    scene.open();
+    assert_eq!(outcome(first).await, Ok(1));
+    assert_eq!(outcome(second).await, Ok(1));
+}
