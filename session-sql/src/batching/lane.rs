@@ -77,8 +77,9 @@ impl<R: Request> Lane<R> {
         state.waiting.push_back(call);
         // Whoever waits for a connection takes it along, if it fits, and whoever has its id under way looks here
         // afterwards.
-        let needs_turn =
-            state.turns < TURNS && !is_blocked && (state.about_to_take == 0 || !state.fits(&self.queue.limits));
+        let needs_turn = state.turns < TURNS
+            && !is_blocked
+            && (state.about_to_take == 0 || !state.fits(&self.queue.limits));
         if needs_turn {
             state.turns += 1;
         }
