@@ -146,9 +146,9 @@ fn from_server(error: &PgDatabaseError) -> Failure {
         _ => None,
     };
     let source = ServerError { code: code.to_owned(), message: message(error) };
-    // A prepared statement that no longer fits stays unfit as long as its connection lives; with 57P the
-    // server ends it.
-    let spoils_connection = matches!(code, "0A000" | "26000" | "42P05") || code.starts_with("57P");
+    // A prepared statement that no longer fits stays unfit as long as its connection lives; a server that takes no
+    // writes any more has a successor, which only a new connection finds; with 57P the server ends it.
+    let spoils_connection = matches!(code, "0A000" | "25006" | "26000" | "42P05") || code.starts_with("57P");
     let detail = detail.map(Cow::Borrowed);
     Failure { detail, spoils_connection, remedy: remedy(code), ..Failure::caused(kind, source) }
 }
