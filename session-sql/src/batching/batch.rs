@@ -1,6 +1,6 @@
 //! Calls that go together, and what a failure of all means for each.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use session_core::{Error, Result, SessionId};
@@ -29,6 +29,15 @@ pub(crate) trait Verb: Send + Sync + 'static {
         connection: &mut Self::Connection,
         request: &Self::Request,
     ) -> impl Future<Output = Result<<Self::Request as Request>::Outcome, Self::Fault>> + Send;
+
+    /// Which sessions of those that are asked for somebody keeps locked now, without waiting for them.
+    fn held(
+        &self,
+        _connection: &mut Self::Connection,
+        _batch: &Batch<Self::Request>,
+    ) -> impl Future<Output = Result<HashSet<SessionId>, Self::Fault>> + Send {
+        std::future::ready(Ok(HashSet::new()))
+    }
 }
 
 /// A failure of a dialect.
@@ -49,6 +58,8 @@ pub(crate) enum Remedy {
     Again,
     /// Each by itself: one of them is to blame, and nothing has happened.
     Singly,
+    /// Those that nobody holds first: one of them has waited for its session, and nothing has happened.
+    HeldLast,
     /// Nothing that the driver can do.
     None,
 }
@@ -60,6 +71,8 @@ const RETRIES: usize = 3;
 pub(crate) struct Batch<R: Request> {
     queue: Arc<Queue<R>>,
     calls: VecDeque<Call<R>>,
+    /// Those that go when the others are answered.
+    last: VecDeque<Call<R>>,
     /// Of all calls that it began with, if they keep others from their sessions.
     ids: Vec<SessionId>,
 }
@@ -68,7 +81,7 @@ impl<R: Request> Batch<R> {
     pub(super) fn new(queue: Arc<Queue<R>>, calls: VecDeque<Call<R>>) -> Self {
         let ids =
             if R::ONLY_READS { Vec::new() } else { calls.iter().map(|call| call.request.id()).collect() };
-        Self { queue, calls, ids }
+        Self { queue, calls, last: VecDeque::new(), ids }
     }
 
     /// What is asked for and not answered, by id.
@@ -99,11 +112,29 @@ impl<R: Request> Batch<R> {
                 Ok(()) => break,
                 Err(fault) => match fault.remedy() {
                     Remedy::Again if retries < RETRIES => retries += 1,
-                    Remedy::Again | Remedy::Singly => break,
+                    Remedy::HeldLast if self.last.is_empty() => {
+                        let held = verb.held(connection, self).await?;
+                        let is_held = |call: &Call<R>| held.contains(&call.request.id());
+                        (self.last, self.calls) = self.calls.drain(..).partition(is_held);
+                        if self.last.is_empty() {
+                            break;
+                        }
+                    }
+                    Remedy::Again | Remedy::Singly | Remedy::HeldLast => break,
                     Remedy::None => return Err(fault),
                 },
             }
         }
+        self.run_singly(verb, connection).await?;
+        self.calls.append(&mut self.last);
+        self.run_singly(verb, connection).await
+    }
+
+    async fn run_singly<V: Verb<Request = R>>(
+        &mut self,
+        verb: &V,
+        connection: &mut V::Connection,
+    ) -> Result<(), V::Fault> {
         while let Some(call) = self.calls.front() {
             let outcome = match retried(verb, connection, &call.request).await {
                 Err(fault) if fault.spoils_connection() => return Err(fault),
@@ -117,7 +148,7 @@ impl<R: Request> Batch<R> {
     }
 
     pub(super) fn fail(&mut self, error: impl Fn() -> Error) {
-        self.calls.drain(..).for_each(|call| call.answer(Err(error())));
+        self.calls.drain(..).chain(self.last.drain(..)).for_each(|call| call.answer(Err(error())));
     }
 }
 

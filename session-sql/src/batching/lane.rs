@@ -75,8 +75,11 @@ impl<R: Request> Lane<R> {
         let (call, answer) = Call::new(request, now, now + self.queue.limits.patience, place);
         let is_blocked = state.busy.contains(&call.request.id());
         state.waiting.push_back(call);
-        // Whoever waits for a connection takes it along, and whoever has its id under way looks here afterwards.
-        let needs_turn = state.about_to_take == 0 && state.turns < TURNS && !is_blocked;
+        // Whoever waits for a connection takes it along, if it fits, and whoever has its id under way looks here
+        // afterwards.
+        let needs_turn = state.turns < TURNS
+            && !is_blocked
+            && (state.about_to_take == 0 || !state.fits(&self.queue.limits));
         if needs_turn {
             state.turns += 1;
         }
@@ -127,6 +130,12 @@ impl<R: Request> State<R> {
         self.waiting = rest;
         batch.make_contiguous().sort_by_key(|call| call.request.id());
         batch
+    }
+
+    /// Whether a single batch takes all that wait.
+    fn fits(&self, limits: &Limits) -> bool {
+        let bytes = || self.waiting.iter().map(|call| call.request.weight()).sum::<usize>();
+        self.waiting.len() <= limits.calls && bytes() <= limits.bytes
     }
 
     fn has_work(&self) -> bool {

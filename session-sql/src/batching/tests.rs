@@ -1,7 +1,7 @@
 //! The rules of what goes together and who hears of what, on a server of the tests' own whose statements end when a
 //! test lets them. Time is tokio's and stands still unless everybody waits.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,6 +67,8 @@ struct Server {
     failures: Mutex<VecDeque<Fail>>,
     /// Statements about this session fail.
     bad: Mutex<Option<u8>>,
+    /// These sessions are somebody else's now.
+    held: Mutex<Vec<u8>>,
     panics: Mutex<bool>,
     /// A permit for each statement that may end.
     gate: Semaphore,
@@ -100,6 +102,10 @@ fn deadlock() -> Fail {
     Fail { kind: ErrorKind::Contended, remedy: Remedy::Again, spoils: false }
 }
 
+fn lock_timeout() -> Fail {
+    Fail { kind: ErrorKind::Timeout, remedy: Remedy::HeldLast, spoils: false }
+}
+
 fn lost() -> Fail {
     Fail { kind: ErrorKind::Unavailable, remedy: Remedy::None, spoils: true }
 }
@@ -121,6 +127,11 @@ impl<const READS: bool> Verb for Statements<READS> {
 
     async fn alone(&self, (): &mut (), call: &Call<READS>) -> Result<usize, Fail> {
         self.0.statement(vec![call.number]).await.map(|()| 1)
+    }
+
+    async fn held(&self, (): &mut (), batch: &Batch<Call<READS>>) -> Result<HashSet<SessionId>, Fail> {
+        let held = self.0.held.lock().unwrap();
+        Ok(batch.requests().filter(|call| held.contains(&call.number)).map(Request::id).collect())
     }
 }
 
@@ -192,6 +203,7 @@ impl<const READS: bool> Scene<READS> {
             statements: Mutex::default(),
             failures: Mutex::default(),
             bad: Mutex::default(),
+            held: Mutex::default(),
             panics: Mutex::default(),
             gate: Semaphore::new(0),
             connections: Arc::new(Semaphore::new(10)),
@@ -468,6 +480,45 @@ async fn a_data_error_is_its_own_calls_alone() {
     }
 }
 
+/// What the statements about sessions 1 to 4 are, of which 1 and 3 are held, and what the calls come to.
+async fn held(failures: &[Fail]) -> (Vec<Vec<u8>>, [Result<usize, ErrorKind>; 4]) {
+    let scene = Scene::new();
+    let occupied = scene.occupied().await;
+    *scene.server.held.lock().unwrap() = vec![1, 3];
+    let calls = [1, 2, 3, 4].map(|number| scene.call(number));
+    scene.server.gate.add_permits(2);
+    for call in occupied {
+        assert_eq!(outcome(call).await, Ok(1));
+    }
+    settled().await;
+    *scene.server.failures.lock().unwrap() = failures.to_vec().into();
+    scene.open();
+    let [one, two, three, four] = calls;
+    let outcomes = [outcome(one).await, outcome(two).await, outcome(three).await, outcome(four).await];
+    (scene.server.statements().split_off(2), outcomes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_somebody_holds_keep_nobody_waiting() {
+    let (statements, outcomes) = held(&[lock_timeout()]).await;
+    let expected: [&[u8]; 4] = [&[1, 2, 3, 4], &[2, 4], &[1], &[3]];
+    assert_eq!(statements, expected);
+    assert_eq!(outcomes, [Ok(1), Ok(2), Ok(1), Ok(2)]);
+    // Another is held by then.
+    let (statements, outcomes) = held(&[lock_timeout(), lock_timeout()]).await;
+    let expected: [&[u8]; 6] = [&[1, 2, 3, 4], &[2, 4], &[2], &[4], &[1], &[3]];
+    assert_eq!(statements, expected);
+    assert_eq!(outcomes, [Ok(1); 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_fails_those_that_were_to_go_last_too() {
+    let (statements, outcomes) = held(&[lock_timeout(), lost()]).await;
+    let expected: [&[u8]; 2] = [&[1, 2, 3, 4], &[2, 4]];
+    assert_eq!(statements, expected);
+    assert_eq!(outcomes, [Err(ErrorKind::Unavailable); 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadlock_is_tried_again_so_often() {
     for (deadlocks, tried_together) in [(1, 2), (3, 4), (4, 4)] {
@@ -594,4 +645,20 @@ fn the_end_of_a_runtime_fails_who_waits_there_and_nobody_after() {
     }
     scene.open();
     assert_eq!(second.block_on(async { outcome(scene.call(1)).await }), Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_not_kept_waiting_by_what_does() {
+    let scene = Scene::<false>::with(Limits { calls: 100, bytes: 10, patience: PATIENCE }, 100);
+    let connections = Arc::clone(&scene.server.connections).acquire_many_owned(10).await.unwrap();
+    let first = scene.weighing(1, 10);
+    settled().await;
+    let second = scene.weighing(2, 10);
+    settled().await;
+    drop(connections);
+    settled().await;
+    assert_eq!(scene.server.statements(), [[1], [2]]);
+    scene.open();
+    assert_eq!(outcome(first).await, Ok(1));
+    assert_eq!(outcome(second).await, Ok(1));
 }

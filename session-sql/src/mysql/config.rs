@@ -81,6 +81,7 @@ impl MysqlConfig {
     /// Special characters in names and passwords are percent-encoded.
     ///
     /// - MySQL's: `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key` and `socket` (a path; the host has no effect then).
+    ///   With `ssl-ca` and without `ssl-mode` that is `VERIFY_CA`.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
     ///   `statement_cache`, `auto_migrate`, `connect_timeout` in seconds, and in milliseconds `acquire_timeout`,
     ///   `statement_timeout` and `lock_timeout`.

@@ -124,8 +124,10 @@ fn from_server(error: &MySqlDatabaseError) -> Failure {
     if let Some(detail) = detail {
         result = result.with_detail(detail);
     }
-    // With some the server ends the connection; another's prepared statements stay unfit as long as it lives.
-    let spoils_connection = matches!(number, 1053 | 1152..=1161 | 1184 | 1243 | 1615 | 1927 | 4031);
+    // With some the server ends the connection; another's prepared statements stay unfit as long as it lives; a server
+    // that takes no writes any more has a successor, which only a new connection finds.
+    let spoils_connection =
+        matches!(number, 1053 | 1152..=1161 | 1184 | 1243 | 1290 | 1615 | 1792 | 1836 | 1927 | 4031);
     Failure { error: result, spoils_connection }
 }
 
@@ -137,8 +139,8 @@ fn kind(number: u16) -> ErrorKind {
         1146 | 1054 | 1136 | 1048 | 1264 | 1292 | 1347 | 1348 | 1356 | 1364 | 1366 | 1406 | 1932 => {
             ErrorKind::SchemaMissing
         }
-        // Rolled back as a whole; an index hint that has lost its index comes as 1176.
-        1213 | 1020 | 1615 => ErrorKind::Contended,
+        // Rolled back as a whole, 3101 by a cluster; an index hint that has lost its index comes as 1176.
+        1213 | 1020 | 1615 | 3101 => ErrorKind::Contended,
         1176 => ErrorKind::SchemaMissing,
         // Too many connections, of all or of this account; too many prepared statements.
         1040 | 1203 | 1226 | 1461 => ErrorKind::Overloaded,
@@ -147,8 +149,9 @@ fn kind(number: u16) -> ErrorKind {
         | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Config,
         // A packet, a row or a value that is too large for the server.
         1118 | 1153 | 1162 | 1301 => ErrorKind::TooLarge,
-        // Read-only; disk or memory is full; shutting down, killed, or lost on the way.
-        1290
+        // Read-only; disk or memory is full; shutting down, killed, or lost on the way; 1047 outside of its cluster.
+        1047
+        | 1290
         | 1792
         | 1836
         | 1021
@@ -216,6 +219,8 @@ mod tests {
             (1142, ErrorKind::Config),
             (1665, ErrorKind::Config),
             (1153, ErrorKind::TooLarge),
+            (3101, ErrorKind::Contended),
+            (1047, ErrorKind::Unavailable),
             (1290, ErrorKind::Unavailable),
             (1792, ErrorKind::Unavailable),
             (1836, ErrorKind::Unavailable),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use session_core::{Error, ErrorKind, Result};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use super::config::MysqlConfig;
 
@@ -36,10 +37,15 @@ pub(super) fn parse(url: &str) -> Result<MysqlConfig> {
         }
         seen.push(name);
     }
-    let connection = format!("mysql://{rest}?{}", of_mysql.join("&"))
+    let mut connection: MySqlConnectOptions = format!("mysql://{rest}?{}", of_mysql.join("&"))
         .parse()
         // Without sqlx's own error, which quotes values.
         .map_err(|_| mistake("the `mysql:` URL, or one of its options, cannot be read"))?;
+    let has = |name: &str| seen.iter().any(|seen| seen == name);
+    if has("ssl-ca") && !has("ssl-mode") {
+        // As MySQL's clients do: sqlx would look at no certificate.
+        connection = connection.ssl_mode(MySqlSslMode::VerifyCa);
+    }
     own.into_iter().try_fold(MysqlConfig::new(connection), apply)
 }
 
@@ -124,6 +130,20 @@ mod tests {
     fn a_socket_is_an_option() {
         let config = parse("mysql://account@localhost/db?socket=/run/mysqld/mysqld.sock").unwrap();
         assert_eq!(config.connection.get_socket().unwrap().to_str(), Some("/run/mysqld/mysqld.sock"));
+    }
+
+    #[test]
+    fn an_authority_is_given_to_be_asked() {
+        for (options, checks) in [
+            ("", false),
+            ("ssl-ca=ca.pem", true),
+            ("ssl-ca=ca.pem&ssl-mode=VERIFY_CA", true),
+            ("ssl-mode=REQUIRED&ssl-ca=ca.pem", false),
+        ] {
+            let config = parse(&format!("mysql://account@host/db?{options}")).unwrap();
+            let mode = config.connection.get_ssl_mode();
+            assert_eq!(matches!(mode, MySqlSslMode::VerifyCa), checks, "{options}: {mode:?}");
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(super) struct Batches {
     update: SqlStr,
     touch: SqlStr,
     delete: SqlStr,
+    held: SqlStr,
 }
 
 impl Batches {
@@ -95,8 +96,24 @@ impl Batches {
                  THEN (s.expires_at BETWEEN 0 AND b.now) IS NOT TRUE \
                  ELSE s.expires_at > b.now AND s.revision = b.expected END RETURNING s.id"
             )),
+            // The array is made once. The locks that it takes end with the statement.
+            held: statement(format!(
+                "SELECT id FROM {table} WHERE id = ANY ($1) AND id <> ALL (ARRAY(\
+                 SELECT id FROM {table} WHERE id = ANY ($1) FOR UPDATE SKIP LOCKED))"
+            )),
             verbs: Verbs::new(table, cached),
         }
+    }
+
+    /// Which rows of `batch` somebody keeps locked.
+    async fn held<R: Request>(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<R>,
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let ids: Vec<SessionId> = batch.requests().map(Request::id).collect();
+        let ids: Vec<&[u8]> = ids.iter().map(|id| &id.as_bytes()[..]).collect();
+        changed(self.verbs.query(&self.held).bind(ids), connection).await
     }
 
     /// The rows of these sessions.
@@ -167,7 +184,7 @@ impl Found {
     }
 }
 
-/// The ids of the rows that a statement has changed.
+/// The ids of the rows that a statement has changed, or found.
 async fn changed(
     query: Query<'_, Postgres, PgArguments>,
     connection: &mut PgConnection,
@@ -269,6 +286,14 @@ impl Verb for Batched<Update> {
         let Update { id, expected, record, now } = update;
         self.batches.verbs.update(connection, *id, *expected, record, *now).await
     }
+
+    async fn held(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<Update>,
+    ) -> Result<HashSet<SessionId>, Failure> {
+        self.batches.held(connection, batch).await
+    }
 }
 
 impl Verb for Batched<Touch> {
@@ -297,6 +322,14 @@ impl Verb for Batched<Touch> {
 
     async fn alone(&self, connection: &mut PgConnection, touch: &Touch) -> Result<bool, Failure> {
         self.batches.verbs.touch(connection, touch.id, touch.expires_at, touch.now).await
+    }
+
+    async fn held(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<Touch>,
+    ) -> Result<HashSet<SessionId>, Failure> {
+        self.batches.held(connection, batch).await
     }
 }
 
@@ -338,6 +371,14 @@ impl Verb for Batched<Delete> {
 
     async fn alone(&self, connection: &mut PgConnection, delete: &Delete) -> Result<DeleteOutcome, Failure> {
         self.batches.verbs.delete(connection, delete.id, delete.expected, delete.now).await
+    }
+
+    async fn held(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<Delete>,
+    ) -> Result<HashSet<SessionId>, Failure> {
+        self.batches.held(connection, batch).await
     }
 }
 

@@ -146,9 +146,9 @@ fn from_server(error: &PgDatabaseError) -> Failure {
         _ => None,
     };
     let source = ServerError { code: code.to_owned(), message: message(error) };
-    // A prepared statement that no longer fits stays unfit as long as its connection lives; with 57P the
-    // server ends it.
-    let spoils_connection = matches!(code, "0A000" | "26000" | "42P05") || code.starts_with("57P");
+    // A prepared statement that no longer fits stays unfit as long as its connection lives; a server that takes no
+    // writes any more has a successor, which only a new connection finds; with 57P the server ends it.
+    let spoils_connection = matches!(code, "0A000" | "25006" | "26000" | "42P05") || code.starts_with("57P");
     let detail = detail.map(Cow::Borrowed);
     Failure { detail, spoils_connection, remedy: remedy(code), ..Failure::caused(kind, source) }
 }
@@ -158,8 +158,10 @@ fn remedy(code: &str) -> Remedy {
     match code {
         // Serialization failure, deadlock.
         "40001" | "40P01" => Remedy::Again,
-        // A lock that somebody holds on one of the rows; one that is damaged.
-        "55P03" | "XX001" | "XX002" => Remedy::Singly,
+        // A lock that somebody holds on one of the rows.
+        "55P03" => Remedy::HeldLast,
+        // One that is damaged.
+        "XX001" | "XX002" => Remedy::Singly,
         _ => match code.get(..2).unwrap_or_default() {
             // The data itself, a constraint, a trigger, a limit: it is one of the rows, or some.
             "22" | "23" | "54" | "P0" => Remedy::Singly,
@@ -298,7 +300,7 @@ mod tests {
             ("22021", Remedy::Singly),
             ("23514", Remedy::Singly),
             ("54000", Remedy::Singly),
-            ("55P03", Remedy::Singly),
+            ("55P03", Remedy::HeldLast),
             ("P0001", Remedy::Singly),
             ("XX001", Remedy::Singly),
             // All rows alike, or with an outcome that nobody knows.

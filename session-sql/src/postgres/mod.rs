@@ -43,8 +43,8 @@
 //!   each verb, and the next waits for it; loads of one session share.
 //! - **Each call has its own outcome.** What a batch has not changed is read by a second statement, so conflicts are
 //!   never from before the attempt. If the server refuses a batch on account of one row (a constraint, a trigger,
-//!   a lock that somebody holds, damage), it was rolled back as a whole, and each call goes again by itself. A deadlock
-//!   or a serialization failure is tried again three times. A server that is lost, stops or takes too long fails all
+//!   damage), it was rolled back as a whole, and each call goes again by itself. If it met a lock that somebody holds,
+//!   those that nobody holds go again first, as one. A deadlock or a serialization failure is tried again three times. A server that is lost, stops or takes too long fails all
 //!   calls of the batch that it has not answered.
 //! - **Time in the queue counts**: a call that was not begun within [`acquire_timeout`](PostgresConfig::acquire_timeout)
 //!   is `Overloaded` and has done nothing. [`statement_timeout`](PostgresConfig::statement_timeout) plus a second is
@@ -64,7 +64,7 @@
 //!   that were waiting for a connection. A connection that was in use when the server went away is one
 //!   failed verb, or one failed batch.
 //! - A row that somebody else has locked keeps one of the verb's two statements until `lock_timeout` is over, twice if
-//!   it is met in a batch.
+//!   it is met in a batch, and the others of its batch once.
 //! - A server in recovery or one whose transactions are read-only is `Unavailable` for every verb that writes.
 //! - The isolation level must be `read committed`. Connections of the driver's own set it; those of a pool
 //!   given to [`from_pool`](PostgresBackend::from_pool) have what the application set, and on a higher level

@@ -187,3 +187,18 @@ async fn a_server_that_takes_no_writes_is_unavailable_and_can_be_read() {
         assert!(error.to_string().contains("read-only"), "{error}");
     }
 }
+
+/// As after a failover: the connection still leads to the server that was the primary.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_takes_no_writes_is_replaced() {
+    let Some(server) = PrivateServer::start(&[]).await else { return };
+    let config = server.config().with_max_connections(NonZeroU32::MIN);
+    create(&MysqlBackend::connect(config.clone()).await.unwrap(), 1, record("x")).await;
+    let mut administrator = MySqlConnection::connect_with(&config.connection).await.unwrap();
+    administrator.execute("SET GLOBAL tx_read_only = 1").await.unwrap();
+    let backend = MysqlBackend::connect(config).await.unwrap();
+    let error = backend.touch(id(1), now(), now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    administrator.execute("SET GLOBAL tx_read_only = 0").await.unwrap();
+    assert!(backend.touch(id(1), now(), now()).await.unwrap());
+}

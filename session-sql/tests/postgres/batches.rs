@@ -359,6 +359,40 @@ fn a_held_row_fails_its_own_call_alone() {
     });
 }
 
+#[test]
+fn held_rows_keep_nobody_else_waiting() {
+    with_table(async |table| {
+        let config = patient(table).with_lock_timeout(MINUTE / 30);
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        for number in 0..6 {
+            create(&backend, number, record(&number.to_string())).await;
+        }
+        let mut lock = table.raw().await;
+        run(&mut lock, table, "BEGIN; SELECT FROM {t} WHERE data IN ('0', '4') FOR UPDATE").await;
+        let occupying = tokio::spawn(updating(&backend, 0, record("").revision, "held"));
+        until_waiting(table, 1).await;
+        let touch = |number| {
+            let backend = backend.clone();
+            async move { (backend.touch(id(number), now(), now()).await, Instant::now()) }
+        };
+        let calls = queued((0..6).map(touch)).await;
+        assert_eq!(occupying.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        let (mut served, mut held) = (Vec::new(), Vec::new());
+        for (number, (outcome, end)) in all(calls).await.into_iter().enumerate() {
+            match outcome {
+                Ok(touched) => served.push((number, touched, end)),
+                Err(error) => held.push((number, error.kind(), end)),
+            }
+        }
+        let found: Vec<_> = served.iter().map(|&(number, touched, _)| (number, touched)).collect();
+        assert_eq!(found, [(1, true), (2, true), (3, true), (5, true)]);
+        assert!(held.iter().all(|&(_, kind, _)| kind == ErrorKind::Timeout), "{held:?}");
+        let last = served.iter().map(|&(.., end)| end).max();
+        assert!(last < held.iter().map(|&(.., end)| end).min(), "{served:?} {held:?}");
+        drop(lock);
+    });
+}
+
 /// Somebody else holds session 2 and then asks for session 1, which a batch of 1, 2 and 3 holds by then.
 async fn deadlock<T: Send + 'static>(
     table: &Table,

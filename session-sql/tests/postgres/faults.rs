@@ -239,6 +239,24 @@ fn a_server_that_takes_no_writes_is_unavailable_and_can_be_read() {
     });
 }
 
+/// As after a failover: the connection still leads to the server that was the primary.
+#[test]
+fn a_connection_that_takes_no_writes_is_replaced() {
+    with_table(async |table| {
+        create(&table.connect().await, 1, record("x")).await;
+        let role = "CREATE ROLE {t} LOGIN PASSWORD 'x'; GRANT SELECT, INSERT, UPDATE, DELETE ON {t} TO {t}; \
+                    ALTER ROLE {t} SET default_transaction_read_only = on";
+        table.execute(role).await.unwrap();
+        let mut config = table.config.clone().with_max_connections(NonZeroU32::MIN);
+        config.connection = config.connection.username(&table.name).password("x");
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        let error = backend.touch(id(1), now(), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        table.execute("ALTER ROLE {t} RESET default_transaction_read_only").await.unwrap();
+        assert!(backend.touch(id(1), now(), now()).await.unwrap());
+    });
+}
+
 #[test]
 fn the_isolation_level_of_others_does_not_matter() {
     with_table(async |table| {
