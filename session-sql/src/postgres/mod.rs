@@ -44,8 +44,8 @@
 //! - **Each call has its own outcome.** What a batch has not changed is read by a second statement, so conflicts are
 //!   never from before the attempt. If the server refuses a batch on account of one row (a constraint, a trigger,
 //!   damage), it was rolled back as a whole, and each call goes again by itself. If it met a lock that somebody holds,
-//!   those that nobody holds go again first, as one. A deadlock or a serialization failure is tried again three times. A server that is lost, stops or takes too long fails all
-//!   calls of the batch that it has not answered.
+//!   those that nobody holds go again first, as one. A deadlock or a serialization failure is tried again three
+//!   times. A server that is lost, stops or takes too long fails all calls of the batch that it has not answered.
 //! - **Time in the queue counts**: a call that was not begun within [`acquire_timeout`](PostgresConfig::acquire_timeout)
 //!   is `Overloaded` and has done nothing. [`statement_timeout`](PostgresConfig::statement_timeout) plus a second is
 //!   for a batch with all that goes again.

@@ -40,7 +40,8 @@ load, update, create: a verb of the store with a record of 256 B in six values. 
   through the manager, the peer's by id from its store.
 peer: tower-sessions 0.14 with its store of that kind, unless named. limit: a concurrent map of shared bytes; plain
   rusqlite, read on the calling thread, written by one thread with c rows in each commit, without indexes; plain
-  sqlx, two connections with c rows in flight between them, without indexes; of requests, a layer that finds the cookie, digests the token, looks into a map and decodes one value.
+  sqlx, two connections with c rows in flight between them, without indexes; of requests, a layer that finds the
+  cookie, digests the token, looks into a map and decodes one value.
 10^6 over 10^4, during a purge, c=64 over c=16: ours against ours, with fewer sessions, undisturbed, or fewer tasks.
 ceiling: the limit; of 10^6 over 10^4, what ours would do if it lost as little as the limit does from 10^4 to 10^6.
 log restarts: how often in a cell a checkpoint let the write-ahead log start anew. file bytes: of the database, by row.
