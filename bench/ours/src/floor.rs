@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::routing::get;
-use bench_harness::{Failure, Program, id, payload};
+use bench_harness::{Cookies, Failure, Program, id, payload};
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::{HeaderValue, StatusCode, header};
@@ -35,7 +35,7 @@ pub(crate) async fn open(program: Program) -> Result<Site, Failure> {
         cookies.push(format!("session={token}"));
     }
     let router = Router::new().route("/read", get(read)).route("/count", get(count)).with_state(sessions);
-    Ok(Site::new(bare().merge(router).layer(FindCookie), cookies))
+    Ok(Site::new(bare().merge(router).layer(FindCookie), Cookies::new(&cookies)?))
 }
 
 async fn read(

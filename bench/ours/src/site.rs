@@ -1,12 +1,11 @@
 //! Requests to an axum router, bare and behind a layer; and our layer over the memory store.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use bench_harness::{Cell, Failure, Operation, Program, Store, payload};
+use bench_harness::{Cell, Cookies, Failure, Operation, Program, Store, payload};
 use http::{Request, Response, StatusCode, header};
 use session_core::{Session, SessionManager};
 use session_memory::MemoryBackend;
@@ -17,8 +16,7 @@ use tower::ServiceExt as _;
 pub(crate) struct Site {
     bare: Router,
     with_sessions: Router,
-    /// What the browser of each session sends.
-    cookies: Arc<[String]>,
+    cookies: Cookies,
 }
 
 impl Site {
@@ -41,12 +39,12 @@ impl Site {
             let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
             cookies.push(cookie_of(&answer)?);
         }
-        Ok(Self::new(with_sessions, cookies))
+        Ok(Self::new(with_sessions, Cookies::new(&cookies)?))
     }
 
     /// A router that answers `/read` and `/count` from the session that one of the cookies names.
-    pub(crate) fn new(with_sessions: Router, cookies: Vec<String>) -> Self {
-        Self { bare: bare(), with_sessions, cookies: cookies.into() }
+    pub(crate) fn new(with_sessions: Router, cookies: Cookies) -> Self {
+        Self { bare: bare(), with_sessions, cookies }
     }
 }
 
@@ -91,7 +89,7 @@ impl Store for Site {
     }
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
-        let cookie = Some(&*self.cookies[usize::try_from(session)?]);
+        let cookie = Some(self.cookies.of(session)?);
         let (router, path, cookie) = match operation {
             Operation::Bare => (&self.bare, "/hello", cookie),
             Operation::BareNoCookie => (&self.bare, "/hello", None),

@@ -4,12 +4,11 @@ mod axum_session;
 mod tower_sessions;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use bench_harness::{Cell, Failure, Operation, Program, Store};
+use bench_harness::{Cell, Cookies, Failure, Operation, Program, Store};
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 
@@ -17,8 +16,7 @@ use tower::ServiceExt as _;
 pub(crate) struct Site {
     bare: Router,
     with_sessions: Router,
-    /// What the browser of each session sends.
-    cookies: Arc<[String]>,
+    cookies: Cookies,
 }
 
 impl Site {
@@ -37,7 +35,7 @@ impl Site {
             let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
             cookies.push(cookie_of(&answer)?);
         }
-        Ok(Self { bare: bare(), with_sessions, cookies: cookies.into() })
+        Ok(Self { bare: bare(), with_sessions, cookies: Cookies::new(&cookies)? })
     }
 }
 
@@ -73,7 +71,7 @@ impl Store for Site {
     }
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
-        let cookie = Some(&*self.cookies[usize::try_from(session)?]);
+        let cookie = Some(self.cookies.of(session)?);
         let (router, path, cookie) = match operation {
             Operation::Bare => (&self.bare, "/hello", cookie),
             Operation::BareNoCookie => (&self.bare, "/hello", None),
