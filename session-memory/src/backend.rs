@@ -116,12 +116,12 @@ impl fmt::Debug for MemoryBackend {
 #[async_trait]
 impl SessionBackend for MemoryBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        let stored = Stored::new(record);
+        let stored = Stored::new(id, record);
         let mut shard = self.shard(id);
         if let Some(current) = shard.live(id, now) {
             return Ok(CreateOutcome::Occupied(current.record()));
         }
-        let replaced = shard.put(id, stored);
+        let replaced = shard.put(stored);
         if replaced.is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
             drop(shard);
@@ -141,13 +141,13 @@ impl SessionBackend for MemoryBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        let stored = Stored::new(record);
+        let stored = Stored::new(id, record);
         let mut shard = self.shard(id);
         match shard.live(id, now) {
             None => Ok(UpdateOutcome::Gone),
-            Some(current) if current.revision != expected => Ok(UpdateOutcome::Conflict(current.record())),
+            Some(current) if current.revision() != expected => Ok(UpdateOutcome::Conflict(current.record())),
             Some(_) => {
-                let replaced = shard.put(id, stored);
+                let replaced = shard.put(stored);
                 drop(shard);
                 drop(replaced);
                 Ok(UpdateOutcome::Updated)
@@ -168,7 +168,7 @@ impl SessionBackend for MemoryBackend {
         let mut shard = self.shard(id);
         match shard.live(id, now) {
             None => Ok(DeleteOutcome::Absent),
-            Some(current) if expected.is_some_and(|expected| expected != current.revision) => {
+            Some(current) if expected.is_some_and(|expected| expected != current.revision()) => {
                 Ok(DeleteOutcome::Conflict(current.record()))
             }
             Some(_) => {

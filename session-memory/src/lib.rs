@@ -17,7 +17,7 @@
 //! - Expired records stay until they are purged or replaced: run the janitor, or set a
 //!   [capacity](MemoryConfig::with_capacity).
 //! - A payload may be as large as memory allows; the core's limits come before. A session without a
-//!   principal takes about 230 bytes beside it, its place in the order of expiry included.
+//!   principal takes about 180 bytes beside it, its place in the order of expiry included.
 //! - Ids are to be random, as the core's are: those with the same first byte share a lock.
 //! - A list of all sessions goes through the ids of a shard for each page.
 //! - With a capacity, a create beyond it looks at every shard.

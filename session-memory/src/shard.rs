@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use session_core::{Principal, Record, SessionId, Timestamp};
 
-use crate::records::{Filed, Records, Stored};
+use crate::records::{Records, Stored};
 
 /// How many entries of the order of expiry a purge looks at before it lets others have the shard.
 pub(crate) const PURGED_AT_ONCE: usize = 32;
@@ -28,53 +28,50 @@ pub(crate) struct Shard {
 impl Shard {
     /// The record, if it is live at `now`.
     pub(crate) fn live(&self, id: SessionId, now: Timestamp) -> Option<&Stored> {
-        self.records.get(id).map(|filed| &filed.stored).filter(|stored| stored.is_live(now))
+        self.records.get(id).filter(|stored| stored.is_live(now))
     }
 
     /// Stores a record in place of what is there, which it returns.
-    pub(crate) fn put(&mut self, id: SessionId, stored: Stored) -> Option<Stored> {
-        let Some(filed) = self.records.get_mut(id) else {
-            let filed_at = stored.expires_at;
-            self.by_expiry.insert((filed_at, id));
-            if let Some(principal) = &stored.principal {
+    pub(crate) fn put(&mut self, stored: Stored) -> Option<Stored> {
+        let id = stored.id();
+        let Some(current) = self.records.get_mut(id) else {
+            self.by_expiry.insert((stored.filed_at(), id));
+            if let Some(principal) = stored.principal() {
                 self.by_principal.insert((principal.clone(), id));
             }
-            self.records.insert(Filed { id, stored, filed_at });
+            self.records.insert(stored);
             return None;
         };
-        let old = std::mem::replace(&mut filed.stored, stored);
-        if filed.stored.principal != old.principal {
-            if let Some(principal) = &filed.stored.principal {
+        stored.file_under(current.filed_at());
+        let old = std::mem::replace(current, stored);
+        if current.principal() != old.principal() {
+            if let Some(principal) = current.principal() {
                 self.by_principal.insert((principal.clone(), id));
             }
-            if let Some(principal) = &old.principal {
+            if let Some(principal) = old.principal() {
                 self.by_principal.remove(&(principal.clone(), id));
             }
         }
-        if filed.stored.expires_at < filed.filed_at {
-            move_entry(&mut self.by_expiry, filed);
-        }
+        move_if_sooner(&mut self.by_expiry, current);
         Some(old)
     }
 
     /// Touches the record, if it is live at `now`; whether it was.
     pub(crate) fn touch(&mut self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> bool {
-        let Some(filed) = self.records.get_mut(id).filter(|filed| filed.stored.is_live(now)) else {
+        let Some(stored) = self.records.get(id).filter(|stored| stored.is_live(now)) else {
             return false;
         };
-        filed.stored.touch(expires_at, now);
+        stored.touch(expires_at, now);
         // The deadline may have moved it back.
-        if filed.stored.expires_at < filed.filed_at {
-            move_entry(&mut self.by_expiry, filed);
-        }
+        move_if_sooner(&mut self.by_expiry, stored);
         true
     }
 
     /// Removes the record and its entries.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Stored> {
-        let Filed { id, stored, filed_at } = self.records.remove(id)?;
-        self.by_expiry.remove(&(filed_at, id));
-        if let Some(principal) = &stored.principal {
+        let stored = self.records.remove(id)?;
+        self.by_expiry.remove(&(stored.filed_at(), id));
+        if let Some(principal) = stored.principal() {
             self.by_principal.remove(&(principal.clone(), id));
         }
         Some(stored)
@@ -84,11 +81,11 @@ impl Shard {
     pub(crate) fn next_to_expire(&mut self, spared: SessionId) -> Option<(Timestamp, SessionId)> {
         loop {
             let (filed_at, id) = self.by_expiry.iter().copied().find(|(_, id)| *id != spared)?;
-            let filed = self.records.get_mut(id)?;
-            if filed.stored.expires_at == filed_at {
+            let stored = self.records.get(id)?;
+            if stored.expires_at() == filed_at {
                 return Some((filed_at, id));
             }
-            move_entry(&mut self.by_expiry, filed);
+            move_entry(&mut self.by_expiry, stored);
         }
     }
 
@@ -97,8 +94,8 @@ impl Shard {
     pub(crate) fn purge(&mut self, now: Timestamp, limit: usize, removed: &mut Vec<Stored>) -> bool {
         for _ in 0..PURGED_AT_ONCE {
             let Some(id) = self.due(now) else { return false };
-            match self.records.get_mut(id) {
-                Some(filed) if filed.stored.is_live(now) => move_entry(&mut self.by_expiry, filed),
+            match self.records.get(id) {
+                Some(stored) if stored.is_live(now) => move_entry(&mut self.by_expiry, stored),
                 _ if removed.len() == limit => return true,
                 _ => removed.extend(self.remove(id)),
             }
@@ -141,11 +138,11 @@ impl Shard {
     /// Whether the invariant holds.
     #[cfg(test)]
     pub(crate) fn is_sound(&self) -> bool {
-        let filed = || self.records.ids().filter_map(|id| self.records.get(id));
-        let principals = filed().filter_map(|filed| Some((filed.stored.principal.clone()?, filed.id)));
-        self.by_expiry == filed().map(|filed| (filed.filed_at, filed.id)).collect()
+        let all = || self.records.ids().filter_map(|id| self.records.get(id));
+        let principals = all().filter_map(|stored| Some((stored.principal()?.clone(), stored.id())));
+        self.by_expiry == all().map(|stored| (stored.filed_at(), stored.id())).collect()
             && self.by_principal == principals.collect()
-            && filed().all(|filed| filed.filed_at <= filed.stored.expires_at)
+            && all().all(|stored| stored.filed_at() <= stored.expires_at())
     }
 
     /// Whether records and indexes are all empty.
@@ -155,9 +152,16 @@ impl Shard {
     }
 }
 
+/// Files the record under the time at which it expires, where that is sooner than it is filed under.
+fn move_if_sooner(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, stored: &Stored) {
+    if stored.expires_at() < stored.filed_at() {
+        move_entry(by_expiry, stored);
+    }
+}
+
 /// Files the record under the time at which it expires.
-fn move_entry(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, filed: &mut Filed) {
-    by_expiry.remove(&(filed.filed_at, filed.id));
-    filed.filed_at = filed.stored.expires_at;
-    by_expiry.insert((filed.filed_at, filed.id));
+fn move_entry(by_expiry: &mut BTreeSet<(Timestamp, SessionId)>, stored: &Stored) {
+    by_expiry.remove(&(stored.filed_at(), stored.id()));
+    stored.file_under(stored.expires_at());
+    by_expiry.insert((stored.filed_at(), stored.id()));
 }

@@ -16,13 +16,14 @@ pub(crate) fn run<S: Store>(store: &S, cell: &Cell) -> Result<Outcome, Failure> 
     let mut worker = store.workers(cell)?.pop().ok_or("no worker")?;
     runtime.block_on(store.prepare(cell.operation))?;
     runtime.block_on(async {
-        block(&mut worker, Operation::Bare).await?;
-        block(&mut worker, cell.operation).await?;
+        let mut picks = fastrand::Rng::with_seed(cell.seed << 16);
+        block(&mut worker, cell.operation.bare(), &mut picks).await?;
+        block(&mut worker, cell.operation, &mut picks).await?;
         let started = Instant::now();
         let (mut bare, mut with_session, mut blocks) = (Duration::ZERO, Duration::ZERO, 0);
         while started.elapsed() < Duration::from_millis(cell.millis) {
-            bare += block(&mut worker, Operation::Bare).await?;
-            with_session += block(&mut worker, cell.operation).await?;
+            bare += block(&mut worker, cell.operation.bare(), &mut picks).await?;
+            with_session += block(&mut worker, cell.operation, &mut picks).await?;
             blocks += 1;
         }
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(blocks * BLOCK);
@@ -38,10 +39,17 @@ pub(crate) fn run<S: Store>(store: &S, cell: &Cell) -> Result<Outcome, Failure> 
     })
 }
 
-async fn block<S: Store>(worker: &mut S, operation: Operation) -> Result<Duration, Failure> {
+/// Both kinds go on in one row of picks: what one has brought into the processor's caches is seldom what the other
+/// asks for next.
+async fn block<S: Store>(
+    worker: &mut S,
+    operation: Operation,
+    picks: &mut fastrand::Rng,
+) -> Result<Duration, Failure> {
+    let sessions = crate::program::sessions();
     let started = thread_time();
     for _ in 0..BLOCK {
-        worker.operate(operation, 0).await?;
+        worker.operate(operation, picks.u64(..sessions)).await?;
     }
     Ok(thread_time().saturating_sub(started))
 }

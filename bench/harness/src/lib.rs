@@ -8,6 +8,7 @@
 pub mod payload;
 
 mod cell;
+mod cookies;
 mod cpu;
 mod files;
 mod program;
@@ -15,5 +16,6 @@ mod run;
 mod store;
 
 pub use cell::{Cell, Operation, Outcome};
+pub use cookies::Cookies;
 pub use program::{Program, Values, serve};
 pub use store::{Beside, Failure, Store, id, parallel};

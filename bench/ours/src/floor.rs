@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::routing::get;
-use bench_harness::{Failure, Program, payload};
+use bench_harness::{Cookies, Failure, Program, id, payload};
 use bytes::Bytes;
 use dashmap::DashMap;
 use http::{HeaderValue, StatusCode, header};
@@ -23,16 +23,19 @@ type Token = [u8; 64];
 
 type Sessions = Arc<DashMap<[u8; 32], Bytes>>;
 
-const TOKEN: Token = [b'x'; 64];
-
 pub(crate) async fn open(program: Program) -> Result<Site, Failure> {
     let mut values = payload::values(program.values, 0);
     values.insert("count".into(), 0.into());
+    let values = serde_json::to_vec(&values)?;
     let sessions = Sessions::default();
-    sessions.insert(Sha256::digest(TOKEN).into(), Bytes::from(serde_json::to_vec(&values)?));
+    let mut cookies = Vec::new();
+    for number in 0..program.sessions {
+        let token = format!("{:064x}", u128::from_be_bytes(id(number)));
+        sessions.insert(Sha256::digest(&token).into(), Bytes::copy_from_slice(&values));
+        cookies.push(format!("session={token}"));
+    }
     let router = Router::new().route("/read", get(read)).route("/count", get(count)).with_state(sessions);
-    let cookie = HeaderValue::from_str(&format!("session={}", str::from_utf8(&TOKEN)?))?;
-    Ok(Site::new(bare().merge(router).layer(FindCookie), cookie))
+    Ok(Site::new(bare().merge(router).layer(FindCookie), Cookies::new(&cookies)?))
 }
 
 async fn read(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bench_harness::{Cell, Failure, Operation, Program, Store, id, payload};
 use bytes::Bytes;
 use dashmap::DashMap;
+use serde::Deserialize;
 
 #[derive(Clone)]
 pub(crate) struct SharedMap {
@@ -13,6 +14,13 @@ pub(crate) struct SharedMap {
     next: Arc<AtomicU64>,
     template: Bytes,
     writes: u8,
+}
+
+/// [`payload::READ`]. The other values are passed over, and checked to be JSON.
+#[derive(Deserialize)]
+struct OneValue {
+    #[serde(rename = "entry_10_title")]
+    read: String,
 }
 
 impl SharedMap {
@@ -24,6 +32,11 @@ impl SharedMap {
         }
         let next = Arc::new(AtomicU64::new(program.sessions));
         Ok(Self { map: Arc::new(map), next, template, writes: 0 })
+    }
+
+    fn load(&self, session: u64) -> Result<Bytes, Failure> {
+        let bytes = self.map.get(&id(session)).map(|bytes| Bytes::clone(&bytes));
+        Ok(bytes.ok_or("a session is missing")?)
     }
 
     fn write(&mut self, id: [u8; 16]) {
@@ -45,10 +58,12 @@ impl Store for SharedMap {
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
         match operation {
-            // Bytes, from which a value is still to be decoded.
-            Operation::Load | Operation::ReadOne => {
-                let bytes = self.map.get(&id(session)).map(|bytes| Bytes::clone(&bytes));
-                std::hint::black_box(bytes.ok_or("a session is missing")?);
+            Operation::Load => {
+                std::hint::black_box(self.load(session)?);
+            }
+            Operation::ReadOne => {
+                let values: OneValue = serde_json::from_slice(&self.load(session)?)?;
+                std::hint::black_box(values.read);
             }
             Operation::Update => self.write(id(session)),
             Operation::Create => {

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use bench_harness::{Cell, Failure, Operation, Program, Store, payload};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use bench_harness::{Cell, Cookies, Failure, Operation, Program, Store, payload};
+use http::{Request, Response, StatusCode, header};
 use session_core::{Session, SessionManager};
 use session_memory::MemoryBackend;
 use session_tower::SessionLayer;
@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 pub(crate) struct Site {
     bare: Router,
     with_sessions: Router,
-    cookie: HeaderValue,
+    cookies: Cookies,
 }
 
 impl Site {
@@ -34,13 +34,17 @@ impl Site {
             .route("/read", get(read))
             .route("/count", get(count))
             .layer(SessionLayer::new(manager));
-        let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
-        Ok(Self::new(with_sessions, cookie_of(&answer)?))
+        let mut cookies = Vec::new();
+        for _ in 0..program.sessions {
+            let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
+            cookies.push(cookie_of(&answer)?);
+        }
+        Ok(Self::new(with_sessions, Cookies::new(&cookies)?))
     }
 
-    /// A router that answers `/read` and `/count` from the session that the cookie names.
-    pub(crate) fn new(with_sessions: Router, cookie: HeaderValue) -> Self {
-        Self { bare: bare(), with_sessions, cookie }
+    /// A router that answers `/read` and `/count` from the session that one of the cookies names.
+    pub(crate) fn new(with_sessions: Router, cookies: Cookies) -> Self {
+        Self { bare: bare(), with_sessions, cookies }
     }
 }
 
@@ -65,12 +69,13 @@ fn status(_: session_core::Error) -> StatusCode {
 }
 
 /// The cookie that an answer sets, as the browser sends it back.
-fn cookie_of(answer: &Response<Body>) -> Result<HeaderValue, Failure> {
+fn cookie_of(answer: &Response<Body>) -> Result<String, Failure> {
     let cookie = answer.headers().get(header::SET_COOKIE).ok_or("no session was created")?.to_str()?;
-    Ok(HeaderValue::from_str(cookie.split(';').next().unwrap_or_default())?)
+    Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-fn request(path: &'static str, cookie: Option<&HeaderValue>) -> Result<Request<Body>, Failure> {
+/// The cookie is copied, so that its bytes are near at hand, as those are that a server has just received.
+fn request(path: &'static str, cookie: Option<&str>) -> Result<Request<Body>, Failure> {
     let mut request = Request::builder().uri(path);
     if let Some(cookie) = cookie {
         request = request.header(header::COOKIE, cookie);
@@ -83,13 +88,15 @@ impl Store for Site {
         Ok(vec![self.clone(); cell.tasks])
     }
 
-    async fn operate(&mut self, operation: Operation, _: u64) -> Result<(), Failure> {
+    async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
+        let cookie = Some(self.cookies.of(session)?);
         let (router, path, cookie) = match operation {
-            Operation::Bare => (&self.bare, "/hello", Some(&self.cookie)),
+            Operation::Bare => (&self.bare, "/hello", cookie),
+            Operation::BareNoCookie => (&self.bare, "/hello", None),
             Operation::NoCookie => (&self.with_sessions, "/hello", None),
-            Operation::Untouched => (&self.with_sessions, "/hello", Some(&self.cookie)),
-            Operation::Read => (&self.with_sessions, "/read", Some(&self.cookie)),
-            Operation::Counter => (&self.with_sessions, "/count", Some(&self.cookie)),
+            Operation::Untouched => (&self.with_sessions, "/hello", cookie),
+            Operation::Read => (&self.with_sessions, "/read", cookie),
+            Operation::Counter => (&self.with_sessions, "/count", cookie),
             other => return Err(format!("no request: {other:?}").into()),
         };
         let answer: Result<_, Infallible> = router.clone().oneshot(request(path, cookie)?).await;

@@ -8,30 +8,34 @@ use std::convert::Infallible;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use bench_harness::{Cell, Failure, Operation, Program, Store};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use bench_harness::{Cell, Cookies, Failure, Operation, Program, Store};
+use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 
 #[derive(Clone)]
 pub(crate) struct Site {
     bare: Router,
     with_sessions: Router,
-    cookie: HeaderValue,
+    cookies: Cookies,
 }
 
 impl Site {
     pub(crate) async fn of_tower_sessions(program: Program) -> Result<Self, Failure> {
-        Self::new(tower_sessions::router(bare(), program.values)).await
+        Self::new(tower_sessions::router(bare(), program.values), program.sessions).await
     }
 
     pub(crate) async fn of_axum_session(program: Program) -> Result<Self, Failure> {
-        Self::new(axum_session::router(bare(), program.values).await?).await
+        Self::new(axum_session::router(bare(), program.values).await?, program.sessions).await
     }
 
-    /// Creates the one session that all requests are for, by `/create`.
-    async fn new(with_sessions: Router) -> Result<Self, Failure> {
-        let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
-        Ok(Self { bare: bare(), with_sessions, cookie: cookie_of(&answer)? })
+    /// Creates as many sessions by `/create`.
+    async fn new(with_sessions: Router, sessions: u64) -> Result<Self, Failure> {
+        let mut cookies = Vec::new();
+        for _ in 0..sessions {
+            let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
+            cookies.push(cookie_of(&answer)?);
+        }
+        Ok(Self { bare: bare(), with_sessions, cookies: Cookies::new(&cookies)? })
     }
 }
 
@@ -41,7 +45,7 @@ fn bare() -> Router {
 }
 
 /// The cookies that an answer sets, as the browser sends them back.
-fn cookie_of(answer: &Response<Body>) -> Result<HeaderValue, Failure> {
+fn cookie_of(answer: &Response<Body>) -> Result<String, Failure> {
     let mut cookies = Vec::new();
     for cookie in answer.headers().get_all(header::SET_COOKIE) {
         cookies.extend(cookie.to_str()?.split(';').next());
@@ -49,10 +53,11 @@ fn cookie_of(answer: &Response<Body>) -> Result<HeaderValue, Failure> {
     if cookies.is_empty() {
         return Err("no session was created".into());
     }
-    Ok(HeaderValue::from_str(&cookies.join("; "))?)
+    Ok(cookies.join("; "))
 }
 
-fn request(path: &'static str, cookie: Option<&HeaderValue>) -> Result<Request<Body>, Failure> {
+/// The cookie is copied, so that its bytes are near at hand, as those are that a server has just received.
+fn request(path: &'static str, cookie: Option<&str>) -> Result<Request<Body>, Failure> {
     let mut request = Request::builder().uri(path);
     if let Some(cookie) = cookie {
         request = request.header(header::COOKIE, cookie);
@@ -65,13 +70,15 @@ impl Store for Site {
         Ok(vec![self.clone(); cell.tasks])
     }
 
-    async fn operate(&mut self, operation: Operation, _: u64) -> Result<(), Failure> {
+    async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
+        let cookie = Some(self.cookies.of(session)?);
         let (router, path, cookie) = match operation {
-            Operation::Bare => (&self.bare, "/hello", Some(&self.cookie)),
+            Operation::Bare => (&self.bare, "/hello", cookie),
+            Operation::BareNoCookie => (&self.bare, "/hello", None),
             Operation::NoCookie => (&self.with_sessions, "/hello", None),
-            Operation::Untouched => (&self.with_sessions, "/hello", Some(&self.cookie)),
-            Operation::Read => (&self.with_sessions, "/read", Some(&self.cookie)),
-            Operation::Counter => (&self.with_sessions, "/count", Some(&self.cookie)),
+            Operation::Untouched => (&self.with_sessions, "/hello", cookie),
+            Operation::Read => (&self.with_sessions, "/read", cookie),
+            Operation::Counter => (&self.with_sessions, "/count", cookie),
             other => return Err(format!("no request: {other:?}").into()),
         };
         let answer: Result<_, Infallible> = router.clone().oneshot(request(path, cookie)?).await;

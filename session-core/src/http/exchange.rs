@@ -54,7 +54,7 @@ impl Exchange {
         if shared.asked.load(Ordering::Relaxed) {
             finished.vary = Some(shared.http().transport.vary());
         } else if status < 500 {
-            shared.clone().touch_in_passing();
+            shared.touch_in_passing();
         }
         let Some(session) = shared.cell.get() else { return Finish::at_once(finished) };
         if status >= 500 {
@@ -220,12 +220,13 @@ impl Shared {
 
     /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told
     /// of a failure but the log.
-    fn touch_in_passing(self: Arc<Self>) {
+    fn touch_in_passing(self: &Arc<Self>) {
         if !self.http().touch_always || self.tokens().is_empty() {
             return;
         }
+        let shared = Arc::clone(self);
         tokio::spawn(async move {
-            match self.find().await {
+            match shared.find().await {
                 Ok(session) => session.touch_if_due().await,
                 Err(error) => tracing::warn!(%error, "could not touch a session"),
             }
