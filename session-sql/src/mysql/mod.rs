@@ -39,7 +39,7 @@
 //!
 //! - **Of each verb at most two batches are under way**, whatever the size of the pool, so a backend has use for
 //!   about ten connections; it works with one.
-//! - **A batch** has at most 128 calls and 1 MiB of records, or a quarter of the server's `max_allowed_packet` if that
+//! - **A batch** has at most 128 calls and 1 MiB of records, or an eighth of the server's `max_allowed_packet` if that
 //!   is less (a larger record goes alone), in the order of their ids: two batches never wait for each other's rows. For
 //!   loads it is the answers that count, by the largest that came lately. Of one session there is one writing call
 //!   under way at a time for each verb, and the next waits for it; loads of one session share.

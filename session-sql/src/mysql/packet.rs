@@ -19,10 +19,10 @@ impl PacketLimit {
         Ok(Self { bytes: usize::try_from(bytes).unwrap_or(usize::MAX) })
     }
 
-    /// How many bytes of records may go in one statement. What goes with each record (its id several times, the text of
-    /// the statement) is at most thrice what the record is counted for.
+    /// How many bytes of records may go in one statement. What goes with each record (its id several times, places to
+    /// spare) is less than seven times what the record is counted for.
     pub(super) fn of_batches(self) -> usize {
-        BATCH_BYTES.min(self.bytes / 4)
+        BATCH_BYTES.min(self.bytes / 8)
     }
 
     /// Makes sure that the connection takes `record`. A large one asks it first: the limit may have changed since.
