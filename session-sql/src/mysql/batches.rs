@@ -24,7 +24,7 @@ use crate::server::{
 #[derive(Debug)]
 pub(super) struct Batches {
     pub(super) verbs: Verbs,
-    table: String,
+    insert: Sizes,
     find: Sizes,
     there: Sizes,
     lock: Sizes,
@@ -59,6 +59,10 @@ impl Batches {
             format!("UPDATE {table} FORCE INDEX (PRIMARY) SET {values} WHERE id IN ({places})")
         };
         Self {
+            insert: Sizes::new(|places| {
+                let rows = places.replace('?', "(?, ?, ?, ?, ?, ?, ?, ?)");
+                format!("INSERT INTO {table} ({COLUMNS}) VALUES {rows}")
+            }),
             find: select(COLUMNS, ""),
             there: select("id", ""),
             lock: select("id, revision, expires_at", " ORDER BY id FOR UPDATE"),
@@ -79,7 +83,6 @@ impl Batches {
             remove: Sizes::new(|places| {
                 format!("DELETE gone FROM {table} AS gone FORCE INDEX (PRIMARY) WHERE gone.id IN ({places})")
             }),
-            table: table.to_string(),
             verbs: Verbs::new(table, cached, packet),
         }
     }
@@ -87,7 +90,7 @@ impl Batches {
     /// Every statement, in the size of so many.
     #[cfg(test)]
     pub(super) fn with_places(&self, count: usize) -> impl Iterator<Item = &SqlStr> {
-        let Self { verbs: _, table: _, find, there, lock, unheld, update, touch, remove } = self;
+        let Self { verbs: _, insert: _, find, there, lock, unheld, update, touch, remove } = self;
         [find, there, lock, unheld, update, touch, remove].into_iter().map(move |sizes| sizes.of(count).1)
     }
 
@@ -108,16 +111,21 @@ impl Batches {
         rows.iter().map(session_id).collect()
     }
 
-    /// All of them, or none and why.
+    /// Inserts all, or fails. The transaction is to be ended.
     async fn insert(&self, connection: &mut MySqlConnection, creates: &[&Create]) -> Result<(), sqlx::Error> {
-        let row = "(?, ?, ?, ?, ?, ?, ?, ?)";
-        let rows = vec![row; creates.len()].join(", ");
-        // Of any number of rows, for there is no row to fill a place with: not kept.
-        let sql = statement(format!("INSERT INTO {} ({COLUMNS}) VALUES {rows}", self.table));
-        let insert = creates.iter().fold(sqlx::query(sql).persistent(false), |insert, create| {
-            self.verbs.bind_record(insert.bind(&create.id.as_bytes()[..]), &create.record)
-        });
-        insert.execute(connection).await.map(drop)
+        connection.execute(sqlx::raw_sql(BEGIN)).await?;
+        let mut rest = creates;
+        while !rest.is_empty() {
+            // There is no row to fill a place with: as many as a statement has places, then the rest.
+            let (size, sql) = self.insert.within(rest.len());
+            let (creates, others) = rest.split_at(size);
+            let insert = creates.iter().fold(self.verbs.query(sql), |insert, create| {
+                self.verbs.bind_record(insert.bind(&create.id.as_bytes()[..]), &create.record)
+            });
+            insert.execute(&mut *connection).await?;
+            rest = others;
+        }
+        Ok(())
     }
 
     /// Locks the rows of `calls` and changes those that match. The transaction is to be ended.
@@ -167,6 +175,12 @@ impl Sizes {
     /// Of `sql` with so many places in a list.
     fn new(sql: impl Fn(&str) -> String) -> Self {
         Self(SIZES.map(|size| (size, statement(sql(&vec!["?"; size].join(", "))))).into())
+    }
+
+    /// The largest that takes no more than so many.
+    fn within(&self, count: usize) -> (usize, &SqlStr) {
+        let sizes = self.0.iter().rfind(|(size, _)| *size <= count).or(self.0.first());
+        sizes.map_or_else(|| unreachable!("there are sizes"), |(size, sql)| (*size, sql))
     }
 
     /// The smallest that takes so many, and how many it takes.
@@ -325,7 +339,7 @@ where
 }
 
 impl Changes<Create> for Batches {
-    /// In one statement unless some are there already, and those that are not in another then.
+    /// All at once unless some are there already, and those that are not then.
     async fn change(
         &self,
         connection: &mut MySqlConnection,
@@ -333,10 +347,12 @@ impl Changes<Create> for Batches {
     ) -> Result<HashSet<SessionId>, Failure> {
         let mut creates = creates.to_vec();
         for _ in 0..2 {
-            match self.insert(connection, &creates).await {
+            let inserted = self.insert(connection, &creates).await;
+            let is_duplicate = inserted.as_ref().is_err_and(is_duplicate);
+            match end(connection, inserted.map_err(Failure::from)).await {
                 Ok(()) => return Ok(creates.iter().map(|create| create.id).collect()),
-                Err(error) if is_duplicate(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(failure) if is_duplicate && !failure.spoils_connection => {}
+                Err(failure) => return Err(failure),
             }
             let ids: Vec<SessionId> = creates.iter().map(|create| create.id).collect();
             let there = self.ids(connection, &self.there, &ids).await?;

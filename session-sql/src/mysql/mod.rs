@@ -44,7 +44,7 @@
 //!   loads it is the answers that count, by the largest that came lately. Of one session there is one writing call
 //!   under way at a time for each verb, and the next waits for it; loads of one session share.
 //! - **Updates, touches and deletes** of a batch are a transaction, which locks their rows, changes those that match,
-//!   and commits, in four round trips. Creates are one statement.
+//!   and commits, in four round trips. Creates are a transaction of one statement or a few.
 //! - **Each call has its own outcome**, and conflicts are never from before the attempt. If the server refuses a batch
 //!   on account of one row (a constraint, a trigger, damage), it is rolled back as a whole, and each call goes again by
 //!   itself. If it met a lock that somebody holds, those that nobody holds go again first, as one. A deadlock is tried
