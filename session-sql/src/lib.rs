@@ -12,7 +12,7 @@
 //! No text of a client ever becomes SQL: ids arrive as 16 bytes, values are bound, and the table's name
 //! is checked and quoted.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod batching;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod home;
@@ -20,6 +20,8 @@ mod home;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod server;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]

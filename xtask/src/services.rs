@@ -36,7 +36,8 @@ const KNOWN: [&dyn Service; 3] = [
 ];
 
 /// For measurements, which wait for the disk as a server in use does.
-const BENCHED: [&dyn Service; 1] = [&Postgres { name: "bench-postgres", fsync: true }];
+const BENCHED: [&dyn Service; 2] =
+    [&Postgres { name: "bench-postgres", fsync: true }, &Mariadb { name: "bench-mariadb", fsync: true }];
 
 pub(crate) enum Request {
     Up(Vec<&'static dyn Service>),

@@ -12,9 +12,11 @@ use session_core::{
     SessionToken, Timestamp, UpdateOutcome,
 };
 use session_memory::MemoryBackend;
+use session_sql::mysql::{MysqlBackend, MysqlConfig};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
+use crate::raw_mariadb;
 use crate::raw_postgres::{database, settle};
 use crate::raw_sqlite::checkpoint;
 
@@ -74,6 +76,13 @@ impl Sessions {
         let filled = Self::fill(Arc::new(PostgresBackend::connect(config).await?), &program).await?;
         settle(&mut connection).await?;
         Ok(filled)
+    }
+
+    /// A server at its defaults: a commit waits for the disk.
+    pub(crate) async fn in_mariadb(program: Program) -> Result<Self, Failure> {
+        let options = raw_mariadb::database(&program).await?;
+        let config = MysqlConfig::new(options).with_auto_migrate(true);
+        Self::fill(Arc::new(MysqlBackend::connect(config).await?), &program).await
     }
 
     async fn fill(backend: Arc<dyn SessionBackend>, program: &Program) -> Result<Self, Failure> {

@@ -3,6 +3,7 @@
 mod backend;
 mod floor;
 mod map;
+mod raw_mariadb;
 mod raw_postgres;
 mod raw_sqlite;
 mod site;
@@ -12,6 +13,7 @@ use session_core::Durability;
 
 use backend::Sessions;
 use map::SharedMap;
+use raw_mariadb::RawMariadb;
 use raw_postgres::RawPostgres;
 use raw_sqlite::{RawSqlite, Synchronous};
 use site::Site;
@@ -23,9 +25,11 @@ fn main() -> Result<(), Failure> {
         "sqlite" => serve(program, |program| Sessions::in_sqlite(program, Durability::ProcessCrash)),
         "sqlite_power_loss" => serve(program, |program| Sessions::in_sqlite(program, Durability::PowerLoss)),
         "postgres" => serve(program, Sessions::in_postgres),
+        "mariadb" => serve(program, Sessions::in_mariadb),
         "http" => serve(program, Site::open),
         "http_floor" => serve(program, floor::open),
         "raw_map" => serve(program, SharedMap::open),
+        "raw_mariadb" => serve(program, RawMariadb::open),
         "raw_postgres" => serve(program, RawPostgres::open),
         "raw_sqlite" => serve(program, |program| RawSqlite::open(program, Synchronous::Normal)),
         "raw_sqlite_power_loss" => serve(program, |program| RawSqlite::open(program, Synchronous::Full)),

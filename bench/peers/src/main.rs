@@ -18,6 +18,7 @@ fn main() -> Result<(), Failure> {
         "sqlite" => serve(program, TowerSessions::in_wal),
         "sqlite_default" => serve(program, TowerSessions::in_default_sqlite),
         "postgres" => serve(program, TowerSessions::in_postgres),
+        "mariadb" => serve(program, TowerSessions::in_mariadb),
         "async_session" => serve(program, AsyncSession::open),
         "http" => serve(program, Site::of_tower_sessions),
         "http_axum_session" => serve(program, Site::of_axum_session),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bench_harness::{Cell, Failure, Operation, Program, Store, id, parallel, payload};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, SqlitePool};
@@ -12,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{MemoryStore, SessionStore};
 use tower_sessions_moka_store::MokaStore;
-use tower_sessions_sqlx_store::{PostgresStore, SqliteStore};
+use tower_sessions_sqlx_store::{MySqlStore, PostgresStore, SqliteStore};
 
 /// A filled store.
 #[derive(Clone)]
@@ -71,6 +72,18 @@ impl TowerSessions<PostgresStore> {
         pool.execute("VACUUM ANALYZE").await?;
         pool.execute("CHECKPOINT").await?;
         Ok(filled)
+    }
+}
+
+impl TowerSessions<MySqlStore> {
+    /// A pool at its defaults, in a database of its own.
+    pub(crate) async fn in_mariadb(program: Program) -> Result<Self, Failure> {
+        let options: MySqlConnectOptions = program.server("MARIADB")?.parse()?;
+        let pool = MySqlPool::connect_with(options).await?;
+        // Its names are without hyphens.
+        let store = MySqlStore::new(pool).with_schema_name(program.database()?.replace('-', "_"))?;
+        store.migrate().await?;
+        Self::fill(store, &program).await
     }
 }
 

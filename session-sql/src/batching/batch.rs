@@ -64,8 +64,11 @@ pub(crate) enum Remedy {
     None,
 }
 
-/// How often the same is done again.
+/// How often a batch is done again as it is.
 const RETRIES: usize = 3;
+
+/// How often one call is, which then nobody else waits for.
+const RETRIES_ALONE: usize = 15;
 
 /// Calls under way, by id. Those that are left when it is dropped are told so.
 pub(crate) struct Batch<R: Request> {
@@ -161,7 +164,7 @@ async fn retried<V: Verb>(
     let mut retries = 0;
     loop {
         match verb.alone(connection, request).await {
-            Err(fault) if fault.remedy() == Remedy::Again && retries < RETRIES => retries += 1,
+            Err(fault) if fault.remedy() == Remedy::Again && retries < RETRIES_ALONE => retries += 1,
             outcome => return outcome,
         }
     }

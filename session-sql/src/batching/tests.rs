@@ -544,10 +544,10 @@ async fn a_deadlock_is_tried_again_so_often() {
 #[tokio::test(start_paused = true)]
 async fn a_deadlock_without_end_is_an_error() {
     let scene = Scene::new();
-    scene.server.failures.lock().unwrap().extend(vec![deadlock(); 4]);
+    scene.server.failures.lock().unwrap().extend(vec![deadlock(); 16]);
     scene.open();
     assert_eq!(outcome(scene.call(1)).await, Err(ErrorKind::Contended));
-    assert_eq!(scene.server.statements().len(), 4);
+    assert_eq!(scene.server.statements().len(), 16);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,26 +8,27 @@ use session_core::{
     Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
 use sqlx::mysql::MySqlConnectOptions;
-use sqlx::{Connection as _, MySqlConnection, MySqlPool};
+use sqlx::{Connection as _, MySql, MySqlConnection, MySqlPool};
 use tokio::time::timeout;
 
+use super::batches::Batches;
 use super::config::{MysqlConfig, address};
-use super::connections::{Connections, Work};
-use super::error::{Failure, from_connecting};
 use super::packet::PacketLimit;
 use super::schema;
 use super::settings::{self, Settings};
 use super::table::QualifiedName;
 use super::verbs::Verbs;
 use crate::home::Home;
+use crate::server::{Bounds, Connections, Failure, Lanes, Work, from_connecting, pool_options};
 
 /// Sessions in a MariaDB or MySQL database. Clones share its connections.
 ///
 /// What it guarantees and where it ends stands in the [module's documentation](super).
 #[derive(Clone, Debug)]
 pub struct MysqlBackend {
-    connections: Connections,
-    verbs: Arc<Verbs>,
+    connections: Connections<MySql>,
+    batches: Arc<Batches>,
+    lanes: Arc<Lanes<Batches>>,
 }
 
 impl MysqlBackend {
@@ -48,8 +49,14 @@ impl MysqlBackend {
         let table = QualifiedName::parse(&config.table)?;
         let home = Home::choose()?;
         let (options, packet) = prepare(&home, &config, &table).await?;
-        let verbs = Arc::new(Verbs::new(&table, config.statement_cache, packet));
-        Ok(Self { connections: Connections::open(&config, options, home), verbs })
+        let bounds = bounds(&config);
+        let settings = Settings::new(config.lock_timeout, config.statement_timeout);
+        let pool = pool_options(config.max_connections, bounds).after_connect(move |connection, _| {
+            let settings = settings.clone();
+            Box::pin(async move { settings.apply(connection).await })
+        });
+        let batches = Batches::new(&table, config.statement_cache, packet);
+        Ok(Self::on(Connections::open(bounds, pool, options, home), batches, packet))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -64,15 +71,15 @@ impl MysqlBackend {
     pub async fn from_pool(pool: MySqlPool, config: MysqlConfig) -> Result<Self> {
         config.check()?;
         let table = QualifiedName::parse(&config.table)?;
-        let connections = Connections::share(&config, pool, Home::choose()?);
+        let connections = Connections::share(bounds(&config), pool, Home::choose()?);
         let (name, auto_migrate) = (table.clone(), config.auto_migrate);
         let packet = connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move { make_ready(connection, &name, auto_migrate).await })
             })
             .await?;
-        let verbs = Arc::new(Verbs::new(&table, config.statement_cache, packet));
-        Ok(Self { connections, verbs })
+        let batches = Batches::new(&table, config.statement_cache, packet);
+        Ok(Self::on(connections, batches, packet))
     }
 
     /// Makes the table, its indexes and its view where they are missing; all there, it changes nothing and needs
@@ -88,27 +95,32 @@ impl MysqlBackend {
         prepare(&Home::choose()?, &config.with_auto_migrate(true), &table).await.map(drop)
     }
 
+    fn on(connections: Connections<MySql>, batches: Batches, packet: PacketLimit) -> Self {
+        let batches = Arc::new(batches);
+        let lanes = Arc::new(Lanes::new(&connections, &batches, packet.of_batches()));
+        Self { connections, batches, lanes }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         verb: impl for<'c> FnOnce(&'c Verbs, &'c mut MySqlConnection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T> {
-        let verbs = Arc::clone(&self.verbs);
+        let batches = Arc::clone(&self.batches);
         let connections = &self.connections;
-        connections.run(move |connection| Box::pin(async move { verb(&verbs, connection).await })).await
+        connections
+            .run(move |connection| Box::pin(async move { verb(&batches.verbs, connection).await }))
+            .await
     }
 }
 
 #[async_trait]
 impl SessionBackend for MysqlBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        self.run(move |verbs, connection| {
-            Box::pin(async move { verbs.create(connection, id, &record, now).await })
-        })
-        .await
+        self.lanes.create(id, record, now).await
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        self.run(move |verbs, connection| Box::pin(verbs.find(connection, id, now))).await
+        self.lanes.load(id, now).await
     }
 
     async fn update(
@@ -118,14 +130,11 @@ impl SessionBackend for MysqlBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.run(move |verbs, connection| {
-            Box::pin(async move { verbs.update(connection, id, expected, &record, now).await })
-        })
-        .await
+        self.lanes.update(id, expected, record, now).await
     }
 
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
-        self.run(move |verbs, connection| Box::pin(verbs.touch(connection, id, expires_at, now))).await
+        self.lanes.touch(id, expires_at, now).await
     }
 
     async fn delete(
@@ -134,7 +143,7 @@ impl SessionBackend for MysqlBackend {
         expected: Option<Revision>,
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
-        self.run(move |verbs, connection| Box::pin(verbs.delete(connection, id, expected, now))).await
+        self.lanes.delete(id, expected, now).await
     }
 
     /// In transactions of at most 500 rows each. Rows that somebody else is changing are left for the next call.
@@ -172,6 +181,14 @@ impl SessionBackend for MysqlBackend {
     }
 }
 
+fn bounds(config: &MysqlConfig) -> Bounds {
+    Bounds {
+        queue_capacity: config.queue_capacity,
+        acquire_timeout: config.acquire_timeout,
+        statement_timeout: config.statement_timeout,
+    }
+}
+
 /// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
 async fn prepare(
     home: &Home,
@@ -186,7 +203,7 @@ async fn prepare(
         let place = address(&options);
         let mut connection = match timeout(patience, MySqlConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error), &place)),
+            Ok(Err(error)) => return Err(unreachable(from_connecting(error).error(), &place)),
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         let ready = async {
@@ -195,7 +212,7 @@ async fn prepare(
             make_ready(&mut connection, &table, auto_migrate).await
         };
         let packet = match timeout(PREPARE_TIMEOUT, ready).await {
-            Ok(result) => result.map_err(|failure: Failure| failure.error)?,
+            Ok(result) => result.map_err(|failure: Failure| failure.error())?,
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         // All is done: how the parting goes changes nothing.

@@ -64,7 +64,7 @@ pub struct MysqlConfig {
     pub queue_capacity: NonZeroUsize,
 
     /// Whether connections keep prepared statements. Default `true`; costs the server some kilobytes per
-    /// connection, and of its `max_prepared_stmt_count` about ten for each. `false` doubles the round trips, and
+    /// connection, and of its `max_prepared_stmt_count` up to seventy for each. `false` doubles the round trips, and
     /// is for proxies that hand one server connection to several clients.
     pub statement_cache: bool,
 

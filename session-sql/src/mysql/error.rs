@@ -1,28 +1,12 @@
-//! From sqlx's errors to the kinds of the contract, by the server's error numbers: its SQLSTATE is too coarse.
+//! From the server's errors to the kinds of the contract, by its error numbers: its SQLSTATE is too coarse.
 
 use std::fmt;
 
-use session_core::{Error, ErrorKind};
+use session_core::ErrorKind;
 use sqlx::mysql::MySqlDatabaseError;
 
-/// An [`Error`] on its way out of a piece of work on a connection, where `?` takes sqlx's errors too.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: Error,
-    /// Whether the connection is better closed than used again.
-    pub(super) spoils_connection: bool,
-}
-
-/// The error of a connection that could not be made: data that TLS does not accept is the certificate, as sqlx
-/// passes it on. Once a statement was sent, the same may come of a damaged reply to one that has taken effect.
-pub(super) fn from_connecting(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Error::new(ErrorKind::Config, error)
-        }
-        error => Failure::from(error).error,
-    }
-}
+use crate::batching::Remedy;
+use crate::server::{CHANGED, Failure};
 
 /// Whether the statement was rolled back as a whole, with its transaction, to let another one pass.
 pub(super) fn is_deadlock(error: &sqlx::Error) -> bool {
@@ -41,67 +25,8 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     Some(error.number())
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, spoils_connection: false }
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        let error = match error {
-            E::Database(error) => {
-                return match error.try_downcast::<MySqlDatabaseError>() {
-                    Ok(error) => from_server(&error),
-                    Err(_) => misused().into(),
-                };
-            }
-            E::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Error::new(ErrorKind::Timeout, error)
-            }
-            E::Io(error) => Error::new(ErrorKind::Unavailable, error),
-            E::Tls(error) => Error::new(ErrorKind::Config, error),
-            // Their text may quote what was read.
-            E::Configuration(_) => Error::describe(
-                ErrorKind::Config,
-                "the connection's options cannot be used, or the account's password needs TLS",
-            ),
-            E::Protocol(_) => {
-                Error::describe(ErrorKind::Unavailable, "the server broke the rules of MySQL's protocol")
-            }
-            E::PoolTimedOut => {
-                Error::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
-            }
-            E::PoolClosed => Error::describe(ErrorKind::Unavailable, "the pool of connections was closed"),
-            // A column has another type by now, or another place.
-            E::TypeNotFound { .. }
-            | E::ColumnIndexOutOfBounds { .. }
-            | E::ColumnNotFound(_)
-            | E::ColumnDecode { .. }
-            | E::Decode(_) => Error::describe(ErrorKind::SchemaMissing, CHANGED),
-            E::InvalidArgument(_)
-            | E::RowNotFound
-            | E::Encode(_)
-            | E::AnyDriverError(_)
-            | E::WorkerCrashed
-            | E::InvalidSavePointStatement
-            | E::BeginFailed => misused(),
-            // The enum may grow; what nobody has thought about is not a promise that a retry helps.
-            _ => misused(),
-        };
-        Self { error, spoils_connection: true }
-    }
-}
-
-fn misused() -> Error {
-    Error::describe(ErrorKind::Internal, "sqlx was misused")
-}
-
-const CHANGED: &str = "the table has gone or changed since connecting; connect again with `auto_migrate`, call \
-                       `MysqlBackend::migrate`, or run the output of `schema_sql`";
-
-fn from_server(error: &MySqlDatabaseError) -> Failure {
+/// What an error of the server means.
+pub(crate) fn failure(error: &MySqlDatabaseError) -> Failure {
     let number = error.number();
     let kind = kind(number);
     let detail = match (kind, number) {
@@ -120,15 +45,27 @@ fn from_server(error: &MySqlDatabaseError) -> Failure {
         _ => None,
     };
     let source = ServerError { number, message: message(kind, error) };
-    let mut result = Error::new(kind, source);
-    if let Some(detail) = detail {
-        result = result.with_detail(detail);
-    }
     // With some the server ends the connection; another's prepared statements stay unfit as long as it lives; a server
     // that takes no writes any more has a successor, which only a new connection finds.
     let spoils_connection =
         matches!(number, 1053 | 1152..=1161 | 1184 | 1243 | 1290 | 1615 | 1792 | 1836 | 1927 | 4031);
-    Failure { error: result, spoils_connection }
+    let failure = Failure::caused(kind, source).with_detail(detail).with_remedy(remedy(number));
+    if spoils_connection { failure.spoiling() } else { failure }
+}
+
+/// What may help after a statement that the server has rolled back and said so.
+fn remedy(number: u16) -> Remedy {
+    match number {
+        // Deadlock, or a conflict within a cluster; a record that has changed since the snapshot.
+        1213 | 1020 | 3101 => Remedy::Again,
+        // A lock that somebody holds on one of the rows.
+        1205 => Remedy::HeldLast,
+        // The data itself, a constraint (3819 of MySQL, 4025 of MariaDB), a trigger, a limit, damage: it is one of the
+        // rows, or some.
+        1022 | 1048 | 1062 | 1118 | 1162 | 1264 | 1292 | 1301 | 1364 | 1366 | 1406 | 1451 | 1452 | 1644
+        | 1690 | 3819 | 4025 | 1034 | 1194 | 1195 | 1712 | 1877 => Remedy::Singly,
+        _ => Remedy::None,
+    }
 }
 
 fn kind(number: u16) -> ErrorKind {
@@ -238,27 +175,28 @@ mod tests {
     }
 
     #[test]
-    fn values_do_not_get_out() {
-        for error in [
-            sqlx::Error::Protocol("canary".into()),
-            sqlx::Error::Configuration("canary".into()),
-            sqlx::Error::Decode("canary".into()),
-            sqlx::Error::Encode("canary".into()),
-            sqlx::Error::ColumnDecode { index: "data".into(), source: "canary".into() },
+    fn only_what_was_rolled_back_is_done_again() {
+        for (number, expected) in [
+            (1213, Remedy::Again),
+            (1020, Remedy::Again),
+            (3101, Remedy::Again),
+            (1205, Remedy::HeldLast),
+            (1062, Remedy::Singly),
+            (1406, Remedy::Singly),
+            (1644, Remedy::Singly),
+            (3819, Remedy::Singly),
+            (4025, Remedy::Singly),
+            (1712, Remedy::Singly),
+            // All rows alike, or with an outcome that nobody knows.
+            (1146, Remedy::None),
+            (1153, Remedy::None),
+            (1290, Remedy::None),
+            (1317, Remedy::None),
+            (1969, Remedy::None),
+            (1053, Remedy::None),
+            (0, Remedy::None),
         ] {
-            let error = Failure::from(error).error;
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("canary"), "{shown}");
-            assert!(std::error::Error::source(&error).is_none());
+            assert_eq!(remedy(number), expected, "{number}");
         }
-    }
-
-    #[test]
-    fn a_broken_connection_is_not_used_again() {
-        let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        let failure = Failure::from(broken);
-        assert_eq!(failure.error.kind(), ErrorKind::Unavailable);
-        assert!(failure.spoils_connection);
-        assert!(!Failure::from(Error::from(ErrorKind::Corrupt)).spoils_connection);
     }
 }

@@ -15,31 +15,57 @@
 //! - **Durability**: an acknowledged write is as safe as the server's `innodb_flush_log_at_trx_commit` makes any
 //!   commit: with 1, the server's default, it survives a crash and a power cut of the server; with 2 a crash of the
 //!   server alone. A failover to an asynchronous replica may lose the latest writes, deletions among them.
-//! - **Atomicity**: each change is one statement and commits by itself; what a verb reads after an attempt is
-//!   read by a later statement, never from an older snapshot. A purge is a transaction, of at most 500 rows.
-//! - **A dropped verb** happens once, unless it had not been polled, and leaves its connection clean: all I/O
-//!   runs in tasks of the driver's.
+//! - **Atomicity**: each change is one statement that commits by itself, or part of a short transaction with changes of
+//!   other sessions; what a verb reads after an attempt is read by a later statement, never from an older snapshot. A
+//!   purge is a transaction, of at most 500 rows.
+//! - **A dropped verb** happens once as a whole, or not at all if its turn had not come, and leaves its connection
+//!   clean: all I/O runs in tasks of the driver's.
 //! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. What touches a
 //!   connection runs on the runtime that `connect` was called on if that has several threads, else on one of the
 //!   driver's own, in one thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and
 //!   fails its own callers only. When that with several threads ends, verbs under way fail as
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next ones have new connections on a runtime of
 //!   the driver's own.
-//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know. One that the server
-//!   has rolled back over a deadlock it sends again, up to 16 times.
+//! - **No second attempt**: the driver never repeats a statement whose outcome it does not know. What the server has
+//!   rolled back, and says so, may go again: see below.
 //! - **Time**: whether a session has expired is decided by the caller's `now`, never by the server's clock
 //!   or time zone.
 //!
+//! # Batches
+//!
+//! Create, load, update, touch and delete share statements. Calls of a verb queue while that verb's statement is under
+//! way, or while a connection is waited for, and then go as one. Nobody waits for others to come: a call that finds
+//! nothing under way goes at once, alone, and so does each where calls come one after the other.
+//!
+//! - **Of each verb at most two batches are under way**, whatever the size of the pool, so a backend has use for
+//!   about ten connections; it works with one.
+//! - **A batch** has at most 128 calls and 1 MiB of records, or an eighth of the server's `max_allowed_packet` if that
+//!   is less (a larger record goes alone), in the order of their ids: two batches never wait for each other's rows. For
+//!   loads it is the answers that count, by the largest that came lately. Of one session there is one writing call
+//!   under way at a time for each verb, and the next waits for it; loads of one session share.
+//! - **Updates, touches and deletes** of a batch are a transaction, which locks their rows, changes those that match,
+//!   and commits, in four round trips. Creates are a transaction of one statement or a few.
+//! - **Each call has its own outcome**, and conflicts are never from before the attempt. If the server refuses a batch
+//!   on account of one row (a constraint, a trigger, damage), it is rolled back as a whole, and each call goes again by
+//!   itself. If it met a lock that somebody holds, those that nobody holds go again first, as one. A deadlock is tried
+//!   again three times as a batch, and up to fifteen times for a call by itself. A server that is lost, stops or takes
+//!   too long fails all calls of the batch that it has not answered.
+//! - **Time in the queue counts**: a call that was not begun within [`acquire_timeout`](MysqlConfig::acquire_timeout)
+//!   is `Overloaded` and has done nothing. [`statement_timeout`](MysqlConfig::statement_timeout) plus a second is
+//!   for a batch with all that goes again.
+//!
 //! # Limits
 //!
-//! - A verb takes at most [`acquire_timeout`](MysqlConfig::acquire_timeout) to get a connection, and
-//!   [`statement_timeout`](MysqlConfig::statement_timeout) plus a second on it:
+//! - A verb takes at most [`acquire_timeout`](MysqlConfig::acquire_timeout) to be begun, and
+//!   [`statement_timeout`](MysqlConfig::statement_timeout) plus a second then:
 //!   by default 2 s and 3 s. Either is below the 5 s of a manager's `store_timeout`, so that it is the
 //!   driver that gives up first; a verb that needs nearly all of both may go on after the manager has given up.
 //! - While the server cannot be reached verbs wait for it until `acquire_timeout` is over, and are
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable) then; a restart that is shorter goes unnoticed by those
 //!   that were waiting for a connection. A connection that was in use when the server went away is one
-//!   failed verb.
+//!   failed verb, or one failed batch.
+//! - A row that somebody else has locked keeps one of the verb's two batches until `lock_timeout` is over, twice if it
+//!   is met in a batch, and the others of its batch once.
 //! - A server that is read-only is `Unavailable` for every verb that writes. One whose `binlog_format` is `STATEMENT`
 //!   is [`Config`](session_core::ErrorKind::Config): InnoDB cannot log so what the driver's connections do.
 //! - A record with its bookkeeping must fit into the server's `max_allowed_packet` (16 MiB by default), else it is
@@ -74,11 +100,10 @@
 //! ```
 
 mod backend;
+mod batches;
 mod config;
-mod connections;
 mod error;
 mod packet;
-mod row;
 mod schema;
 mod settings;
 mod table;
@@ -88,3 +113,5 @@ mod verbs;
 pub use backend::MysqlBackend;
 pub use config::MysqlConfig;
 pub use schema::schema_sql;
+
+pub(crate) use error::failure;

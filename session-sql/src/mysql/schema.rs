@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use session_core::{Error, ErrorKind, Result};
+use session_core::{ErrorKind, Result};
 use sqlx::{AssertSqlSafe, Executor as _, MySqlConnection, Row as _};
 
-use super::error::{Failure, number};
+use super::error::number;
 use super::table::QualifiedName;
+use crate::server::Failure;
 
 /// The SQL that makes the session table `table`, its indexes and its view, for `mariadb`, `mysql` and other clients.
 ///
@@ -53,7 +54,7 @@ pub(super) async fn migrate(connection: &mut MySqlConnection, table: &QualifiedN
     if !found.has_view() {
         match make(connection, view_sql(table)).await {
             // An account that serves sessions sees the table, and not the view.
-            Err(failure) if found.is_usable() && failure.error.kind() == ErrorKind::Config => {}
+            Err(failure) if found.is_usable() && failure.kind == ErrorKind::Config => {}
             made => made?,
         }
     }
@@ -197,5 +198,5 @@ fn name_taken(table: &QualifiedName) -> Failure {
 }
 
 fn schema_missing(detail: String) -> Failure {
-    Error::describe(ErrorKind::SchemaMissing, detail).into()
+    Failure::describe(ErrorKind::SchemaMissing, detail)
 }

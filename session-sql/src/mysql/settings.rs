@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use session_core::{Error, ErrorKind};
+use session_core::ErrorKind;
 use sqlx::{AssertSqlSafe, Executor as _, MySqlConnection, Row as _, SqlSafeStr as _, SqlStr};
 
-use super::error::Failure;
+use crate::server::Failure;
 
 /// The statements that set a connection up, in one round trip.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(super) async fn check(connection: &mut MySqlConnection) -> Result<(), Failur
         return Ok(());
     }
     let detail = "the connections of the pool do not commit by themselves; turn `autocommit` on";
-    Err(Error::describe(ErrorKind::Config, detail).into())
+    Err(Failure::describe(ErrorKind::Config, detail))
 }
 
 #[cfg(test)]

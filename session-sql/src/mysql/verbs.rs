@@ -4,19 +4,19 @@
 use std::sync::Arc;
 
 use session_core::{
-    CreateOutcome, DeleteOutcome, Error, ErrorKind, Record, Revision, SessionId, Timestamp, UpdateOutcome,
+    CreateOutcome, DeleteOutcome, ErrorKind, Record, Revision, SessionId, Timestamp, UpdateOutcome,
 };
 use sqlx::mysql::MySqlArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, SqlSafeStr as _, SqlStr};
 
-use super::error::{Failure, is_deadlock, is_duplicate};
+use super::error::is_duplicate;
 use super::packet::PacketLimit;
-use super::row::{COLUMNS, live_record};
 use super::table::QualifiedName;
+use crate::server::{COLUMNS, Failure, live_record};
 
 mod list;
-mod purge;
+pub(super) mod purge;
 
 /// The statements of one table.
 #[derive(Debug)]
@@ -38,10 +38,7 @@ pub(super) struct Verbs {
 /// How often a verb tries again because the session came or went between its statements.
 const ROUNDS: usize = 16;
 
-/// How often a statement is sent again that was rolled back to let another one pass.
-const DEADLOCKS: usize = 16;
-
-type Statement<'q> = Query<'q, MySql, MySqlArguments>;
+pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 
 impl Verbs {
     pub(super) fn new(table: &QualifiedName, cached: bool, packet: PacketLimit) -> Self {
@@ -86,14 +83,14 @@ impl Verbs {
     ) -> Result<CreateOutcome, Failure> {
         self.packet.check(connection, record).await?;
         for _ in 0..ROUNDS {
-            let insert = || self.bind_record(self.query(&self.create).bind(&id.as_bytes()[..]), record);
-            match execute(connection, insert).await {
+            let insert = self.bind_record(self.query(&self.create).bind(&id.as_bytes()[..]), record);
+            match insert.execute(&mut *connection).await {
                 Ok(_) => return Ok(CreateOutcome::Created),
                 Err(error) if is_duplicate(&error) => {}
                 Err(error) => return Err(error.into()),
             }
-            let replace = || self.replacing(&self.replace_expired, &id, record).bind(now.as_millis());
-            if changed(connection, replace).await? {
+            let replace = self.replacing(&self.replace_expired, &id, record).bind(now.as_millis());
+            if changed(replace, connection).await? {
                 return Ok(CreateOutcome::Created);
             }
             if let Some(current) = self.find(connection, id, now).await? {
@@ -126,11 +123,9 @@ impl Verbs {
     ) -> Result<UpdateOutcome, Failure> {
         self.packet.check(connection, record).await?;
         for _ in 0..ROUNDS {
-            let update = || {
-                let update = self.replacing(&self.update, &id, record);
-                update.bind(now.as_millis()).bind(expected.as_i64())
-            };
-            if changed(connection, update).await? {
+            let update =
+                self.replacing(&self.update, &id, record).bind(now.as_millis()).bind(expected.as_i64());
+            if changed(update, connection).await? {
                 return Ok(UpdateOutcome::Updated);
             }
             match self.find(connection, id, now).await? {
@@ -151,11 +146,9 @@ impl Verbs {
         now: Timestamp,
     ) -> Result<bool, Failure> {
         for _ in 0..ROUNDS {
-            let touch = || {
-                let touch = self.query(&self.touch).bind(expires_at.as_millis()).bind(now.as_millis());
-                touch.bind(&id.as_bytes()[..]).bind(now.as_millis())
-            };
-            if changed(connection, touch).await? {
+            let touch = self.query(&self.touch).bind(expires_at.as_millis()).bind(now.as_millis());
+            let touch = touch.bind(&id.as_bytes()[..]).bind(now.as_millis());
+            if changed(touch, connection).await? {
                 return Ok(true);
             }
             if self.find(connection, id, now).await?.is_none() {
@@ -174,12 +167,12 @@ impl Verbs {
     ) -> Result<DeleteOutcome, Failure> {
         let deleting = |sql| self.query(sql).bind(&id.as_bytes()[..]).bind(now.as_millis());
         let Some(expected) = expected else {
-            let deleted = changed(connection, || deleting(&self.delete)).await?;
+            let deleted = changed(deleting(&self.delete), connection).await?;
             return Ok(if deleted { DeleteOutcome::Deleted } else { DeleteOutcome::Absent });
         };
         for _ in 0..ROUNDS {
-            let delete = || deleting(&self.delete_revision).bind(expected.as_i64());
-            if changed(connection, delete).await? {
+            let delete = deleting(&self.delete_revision).bind(expected.as_i64());
+            if changed(delete, connection).await? {
                 return Ok(DeleteOutcome::Deleted);
             }
             match self.find(connection, id, now).await? {
@@ -191,7 +184,7 @@ impl Verbs {
         Err(contended())
     }
 
-    fn query<'q>(&self, sql: &SqlStr) -> Statement<'q> {
+    pub(super) fn query<'q>(&self, sql: &SqlStr) -> Statement<'q> {
         sqlx::query(sql.clone()).persistent(self.cached)
     }
 
@@ -201,7 +194,7 @@ impl Verbs {
     }
 
     /// All columns but the id, in the order of [`COLUMNS`].
-    fn bind_record<'q>(&self, statement: Statement<'q>, record: &'q Record) -> Statement<'q> {
+    pub(super) fn bind_record<'q>(&self, statement: Statement<'q>, record: &'q Record) -> Statement<'q> {
         statement
             .bind(record.revision.as_i64())
             .bind(record.expires_at.as_millis())
@@ -214,35 +207,17 @@ impl Verbs {
 }
 
 /// Nothing of a client becomes SQL: what is asserted here holds a checked table name and constants.
-fn statement(sql: String) -> SqlStr {
+pub(super) fn statement(sql: String) -> SqlStr {
     AssertSqlSafe(Arc::<str>::from(sql)).into_sql_str()
 }
 
 /// Whether the statement met its row: the server counts those that it found, changed or not.
-async fn changed<'q>(
-    connection: &mut MySqlConnection,
-    statement: impl Fn() -> Statement<'q> + Send + Sync,
-) -> Result<bool, Failure> {
-    Ok(execute(connection, statement).await? == 1)
-}
-
-/// How many rows the statement met. One that was rolled back to let another pass is known to have done nothing, and
-/// is sent again.
-async fn execute<'q>(
-    connection: &mut MySqlConnection,
-    statement: impl Fn() -> Statement<'q> + Send + Sync,
-) -> Result<u64, sqlx::Error> {
-    let mut deadlocks = 0;
-    loop {
-        match statement().execute(&mut *connection).await {
-            Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS => deadlocks += 1,
-            result => return Ok(result?.rows_affected()),
-        }
-    }
+async fn changed(statement: Statement<'_>, connection: &mut MySqlConnection) -> Result<bool, Failure> {
+    Ok(statement.execute(connection).await?.rows_affected() == 1)
 }
 
 fn contended() -> Failure {
-    Error::describe(ErrorKind::Contended, "the session came and went between the statements of a verb").into()
+    Failure::describe(ErrorKind::Contended, "the session came and went between the statements of a verb")
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The backend: runs each verb in a task, on a connection of the pool.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,42 +8,25 @@ use session_core::{
     Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
-use super::batches::{Batched, Batches, Create, Delete, Load, Touch, Update};
+use super::batches::Batches;
 use super::config::{PostgresConfig, address};
-use super::connections::{Connections, Work};
-use super::error::{Failure, from_connecting};
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
-use crate::batching::{Lane, Request, Verb};
 use crate::home::Home;
+use crate::server::{Bounds, Connections, Failure, Lanes, Work, from_connecting, pool_options};
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
 ///
 /// What it guarantees and where it ends stands in the [module's documentation](super).
 #[derive(Clone, Debug)]
 pub struct PostgresBackend {
-    connections: Connections,
+    connections: Connections<Postgres>,
     batches: Arc<Batches>,
-    lanes: Arc<Lanes>,
-}
-
-/// Where the calls of each verb queue.
-struct Lanes {
-    loads: Entry<Load>,
-    creates: Entry<Create>,
-    updates: Entry<Update>,
-    touches: Entry<Touch>,
-    deletes: Entry<Delete>,
-}
-
-/// The queue of a verb, and what carries its calls out.
-struct Entry<R: Request> {
-    lane: Lane<R>,
-    verb: Arc<Batched<R>>,
+    lanes: Arc<Lanes<Batches>>,
 }
 
 impl PostgresBackend {
@@ -66,7 +48,9 @@ impl PostgresBackend {
         let home = Home::choose()?;
         let options = prepare(&home, &config, &table).await?;
         let batches = Batches::new(&table, config.statement_cache);
-        Ok(Self::on(Connections::open(&config, options, home), batches))
+        let bounds = bounds(&config);
+        let pool = pool_options(config.max_connections, bounds);
+        Ok(Self::on(Connections::open(bounds, pool, options, home), batches))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -81,7 +65,7 @@ impl PostgresBackend {
         config.check()?;
         let table = QualifiedName::parse(&config.table)?;
         let batches = Batches::new(&table, config.statement_cache);
-        let connections = Connections::share(&config, pool, Home::choose()?);
+        let connections = Connections::share(bounds(&config), pool, Home::choose()?);
         connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move {
@@ -106,23 +90,10 @@ impl PostgresBackend {
         prepare(&Home::choose()?, &config.with_auto_migrate(true), &table).await.map(drop)
     }
 
-    fn on(connections: Connections, batches: Batches) -> Self {
+    fn on(connections: Connections<Postgres>, batches: Batches) -> Self {
         let batches = Arc::new(batches);
-        let lanes = Lanes {
-            loads: Entry::new(&connections, &batches),
-            creates: Entry::new(&connections, &batches),
-            updates: Entry::new(&connections, &batches),
-            touches: Entry::new(&connections, &batches),
-            deletes: Entry::new(&connections, &batches),
-        };
-        Self { connections, batches, lanes: Arc::new(lanes) }
-    }
-
-    async fn call<R: Request>(&self, entry: &Entry<R>, request: R) -> Result<R::Outcome>
-    where
-        Batched<R>: Verb<Request = R, Connection = PgConnection>,
-    {
-        self.connections.call(&entry.lane, &entry.verb, request).await
+        let lanes = Arc::new(Lanes::new(&connections, &batches, BATCH_BYTES));
+        Self { connections, batches, lanes }
     }
 
     async fn run<T: Send + 'static>(
@@ -140,11 +111,11 @@ impl PostgresBackend {
 #[async_trait]
 impl SessionBackend for PostgresBackend {
     async fn create(&self, id: SessionId, record: Record, now: Timestamp) -> Result<CreateOutcome> {
-        self.call(&self.lanes.creates, Create { id, record, now }).await
+        self.lanes.create(id, record, now).await
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        self.call(&self.lanes.loads, Load { id, now }).await
+        self.lanes.load(id, now).await
     }
 
     async fn update(
@@ -154,11 +125,11 @@ impl SessionBackend for PostgresBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.call(&self.lanes.updates, Update { id, expected, record, now }).await
+        self.lanes.update(id, expected, record, now).await
     }
 
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
-        self.call(&self.lanes.touches, Touch { id, expires_at, now }).await
+        self.lanes.touch(id, expires_at, now).await
     }
 
     async fn delete(
@@ -167,7 +138,7 @@ impl SessionBackend for PostgresBackend {
         expected: Option<Revision>,
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
-        self.call(&self.lanes.deletes, Delete { id, expected, now }).await
+        self.lanes.delete(id, expected, now).await
     }
 
     /// In statements of at most 500 rows each. Rows that somebody else is changing are left for the next call.
@@ -205,17 +176,11 @@ impl SessionBackend for PostgresBackend {
     }
 }
 
-impl fmt::Debug for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What waits there holds sessions.
-        f.debug_struct("Lanes").finish_non_exhaustive()
-    }
-}
-
-impl<R: Request> Entry<R> {
-    fn new(connections: &Connections, batches: &Arc<Batches>) -> Self {
-        let lane = Lane::new(connections.limits(), connections.places());
-        Self { lane, verb: Arc::new(Batched::new(batches)) }
+fn bounds(config: &PostgresConfig) -> Bounds {
+    Bounds {
+        queue_capacity: config.queue_capacity,
+        acquire_timeout: config.acquire_timeout,
+        statement_timeout: config.statement_timeout,
     }
 }
 
@@ -260,6 +225,9 @@ fn unreachable(error: Error, place: &str) -> Error {
 }
 
 const PURGE_CHUNK: usize = 500;
+
+/// Of the records in a batch.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// For the schema: what several processes do at once they do one after the other.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,9 +1,7 @@
 //! The verbs for several sessions at once. Each statement takes its rows as arrays, by id, and tells which of them it
-//! has changed; why it has not changed the others is read by a second one, whose snapshot is newer.
+//! has changed.
 
-use std::collections::{HashMap, HashSet};
-use std::marker::PhantomData;
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use session_core::{
     CreateOutcome, DeleteOutcome, Record, Result, Revision, SessionId, Timestamp, UpdateOutcome,
@@ -12,46 +10,11 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, SqlStr};
 
-use super::error::Failure;
-use super::row::{COLUMNS, live_record, session_id};
 use super::table::QualifiedName;
 use super::verbs::{Verbs, statement};
-use crate::batching::{Batch, Request, Verb};
-
-#[derive(Debug)]
-pub(super) struct Load {
-    pub(super) id: SessionId,
-    pub(super) now: Timestamp,
-}
-
-#[derive(Debug)]
-pub(super) struct Create {
-    pub(super) id: SessionId,
-    pub(super) record: Record,
-    pub(super) now: Timestamp,
-}
-
-#[derive(Debug)]
-pub(super) struct Update {
-    pub(super) id: SessionId,
-    pub(super) expected: Revision,
-    pub(super) record: Record,
-    pub(super) now: Timestamp,
-}
-
-#[derive(Debug)]
-pub(super) struct Touch {
-    pub(super) id: SessionId,
-    pub(super) expires_at: Timestamp,
-    pub(super) now: Timestamp,
-}
-
-#[derive(Debug)]
-pub(super) struct Delete {
-    pub(super) id: SessionId,
-    pub(super) expected: Option<Revision>,
-    pub(super) now: Timestamp,
-}
+use crate::server::{
+    COLUMNS, Carries, Changes, Create, Delete, Dialect, Failure, Load, Touch, Update, session_id,
+};
 
 /// The statements of one table that take several rows.
 #[derive(Debug)]
@@ -105,42 +68,6 @@ impl Batches {
         }
     }
 
-    /// Which rows of `batch` somebody keeps locked.
-    async fn held<R: Request>(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<R>,
-    ) -> Result<HashSet<SessionId>, Failure> {
-        let ids: Vec<SessionId> = batch.requests().map(Request::id).collect();
-        let ids: Vec<&[u8]> = ids.iter().map(|id| &id.as_bytes()[..]).collect();
-        changed(self.verbs.query(&self.held).bind(ids), connection).await
-    }
-
-    /// The rows of these sessions.
-    async fn find<R: Request>(
-        &self,
-        connection: &mut PgConnection,
-        requests: impl Iterator<Item = &R>,
-    ) -> Result<HashMap<SessionId, PgRow>, Failure> {
-        let mut ids: Vec<SessionId> = requests.map(Request::id).collect();
-        ids.dedup();
-        let ids: Vec<&[u8]> = ids.iter().map(|id| &id.as_bytes()[..]).collect();
-        let rows = self.verbs.query(&self.find).bind(ids).fetch_all(connection).await?;
-        rows.into_iter().map(|row| Ok((session_id(&row)?, row))).collect()
-    }
-
-    /// The rows of what is left of `batch`.
-    async fn find_left<R: Request>(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<R>,
-    ) -> Result<Found, Failure> {
-        if batch.requests().len() == 0 {
-            return Ok(Found(HashMap::new()));
-        }
-        self.find(connection, batch.requests()).await.map(Found)
-    }
-
     /// `sql` with the parameters 1 to 8 in the order of [`COLUMNS`].
     fn storing<'q>(
         &self,
@@ -170,18 +97,113 @@ impl Batches {
     }
 }
 
-/// What a second statement has found of the sessions that the first has left alone.
-struct Found(HashMap<SessionId, PgRow>);
+impl Dialect for Batches {
+    type Database = Postgres;
 
-impl Found {
-    /// The live record of a session, or that there is none. A row that cannot be read is for the verb that takes
-    /// one session to judge: an error may be one there and none here.
-    fn live(&self, id: SessionId, now: Timestamp) -> Option<Option<Record>> {
-        match self.0.get(&id) {
-            Some(row) => live_record(row, now).ok(),
-            None => Some(None),
-        }
+    async fn find(&self, connection: &mut PgConnection, ids: &[SessionId]) -> Result<Vec<PgRow>, Failure> {
+        Ok(self.verbs.query(&self.find).bind(bytes(ids)).fetch_all(connection).await?)
     }
+
+    async fn held(
+        &self,
+        connection: &mut PgConnection,
+        ids: &[SessionId],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        changed(self.verbs.query(&self.held).bind(bytes(ids)), connection).await
+    }
+}
+
+impl Carries<Load> for Batches {
+    async fn alone(&self, connection: &mut PgConnection, load: &Load) -> Result<Option<Record>, Failure> {
+        self.verbs.find(connection, load.id, load.now).await
+    }
+}
+
+impl Carries<Create> for Batches {
+    async fn alone(&self, connection: &mut PgConnection, create: &Create) -> Result<CreateOutcome, Failure> {
+        self.verbs.create(connection, create.id, &create.record, create.now).await
+    }
+}
+
+impl Changes<Create> for Batches {
+    async fn change(
+        &self,
+        connection: &mut PgConnection,
+        creates: &[&Create],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let records = creates.iter().map(|create| (&create.id, &create.record));
+        changed(self.storing(&self.create, records), connection).await
+    }
+}
+
+impl Carries<Update> for Batches {
+    async fn alone(&self, connection: &mut PgConnection, update: &Update) -> Result<UpdateOutcome, Failure> {
+        let Update { id, expected, record, now } = update;
+        self.verbs.update(connection, *id, *expected, record, *now).await
+    }
+}
+
+impl Changes<Update> for Batches {
+    async fn change(
+        &self,
+        connection: &mut PgConnection,
+        updates: &[&Update],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let records = updates.iter().map(|update| (&update.id, &update.record));
+        let update = self
+            .storing(&self.update, records)
+            .bind(updates.iter().map(|update| update.now.as_millis()).collect::<Vec<_>>())
+            .bind(updates.iter().map(|update| update.expected.as_i64()).collect::<Vec<_>>());
+        changed(update, connection).await
+    }
+}
+
+impl Carries<Touch> for Batches {
+    async fn alone(&self, connection: &mut PgConnection, touch: &Touch) -> Result<bool, Failure> {
+        self.verbs.touch(connection, touch.id, touch.expires_at, touch.now).await
+    }
+}
+
+impl Changes<Touch> for Batches {
+    async fn change(
+        &self,
+        connection: &mut PgConnection,
+        touches: &[&Touch],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let touch = self
+            .verbs
+            .query(&self.touch)
+            .bind(touches.iter().map(|touch| &touch.id.as_bytes()[..]).collect::<Vec<_>>())
+            .bind(touches.iter().map(|touch| touch.expires_at.as_millis()).collect::<Vec<_>>())
+            .bind(touches.iter().map(|touch| touch.now.as_millis()).collect::<Vec<_>>());
+        changed(touch, connection).await
+    }
+}
+
+impl Carries<Delete> for Batches {
+    async fn alone(&self, connection: &mut PgConnection, delete: &Delete) -> Result<DeleteOutcome, Failure> {
+        self.verbs.delete(connection, delete.id, delete.expected, delete.now).await
+    }
+}
+
+impl Changes<Delete> for Batches {
+    async fn change(
+        &self,
+        connection: &mut PgConnection,
+        deletes: &[&Delete],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let delete = self
+            .verbs
+            .query(&self.delete)
+            .bind(deletes.iter().map(|delete| &delete.id.as_bytes()[..]).collect::<Vec<_>>())
+            .bind(deletes.iter().map(|delete| delete.now.as_millis()).collect::<Vec<_>>())
+            .bind(deletes.iter().map(|delete| delete.expected.map(Revision::as_i64)).collect::<Vec<_>>());
+        changed(delete, connection).await
+    }
+}
+
+fn bytes(ids: &[SessionId]) -> Vec<&[u8]> {
+    ids.iter().map(|id| &id.as_bytes()[..]).collect()
 }
 
 /// The ids of the rows that a statement has changed, or found.
@@ -190,272 +212,4 @@ async fn changed(
     connection: &mut PgConnection,
 ) -> Result<HashSet<SessionId>, Failure> {
     query.fetch_all(connection).await?.iter().map(session_id).collect()
-}
-
-/// Carries out the calls of one verb.
-#[derive(Debug)]
-pub(super) struct Batched<R> {
-    batches: Arc<Batches>,
-    verb: PhantomData<fn(R)>,
-}
-
-impl<R> Batched<R> {
-    pub(super) fn new(batches: &Arc<Batches>) -> Self {
-        Self { batches: Arc::clone(batches), verb: PhantomData }
-    }
-}
-
-impl Verb for Batched<Load> {
-    type Request = Load;
-    type Connection = PgConnection;
-    type Fault = Failure;
-
-    async fn together(&self, connection: &mut PgConnection, batch: &mut Batch<Load>) -> Result<(), Failure> {
-        let rows = self.batches.find(connection, batch.requests()).await?;
-        batch.settle(|_, load| {
-            let record = rows.get(&load.id).map_or(Ok(None), |row| live_record(row, load.now));
-            Some(record.map_err(|failure| failure.error()))
-        });
-        Ok(())
-    }
-
-    async fn alone(&self, connection: &mut PgConnection, load: &Load) -> Result<Option<Record>, Failure> {
-        self.batches.verbs.find(connection, load.id, load.now).await
-    }
-}
-
-impl Verb for Batched<Create> {
-    type Request = Create;
-    type Connection = PgConnection;
-    type Fault = Failure;
-
-    async fn together(
-        &self,
-        connection: &mut PgConnection,
-        batch: &mut Batch<Create>,
-    ) -> Result<(), Failure> {
-        let records = batch.requests().map(|create| (&create.id, &create.record));
-        let created = changed(self.batches.storing(&self.batches.create, records), connection).await?;
-        batch.settle(|_, create| created.contains(&create.id).then_some(Ok(CreateOutcome::Created)));
-        let found = self.batches.find_left(connection, batch).await?;
-        batch.settle(|_, create| match found.live(create.id, create.now) {
-            Some(Some(current)) => Some(Ok(CreateOutcome::Occupied(current))),
-            // It has expired, or is gone by now: not that anybody else has done what was asked for.
-            Some(None) | None => None,
-        });
-        Ok(())
-    }
-
-    async fn alone(&self, connection: &mut PgConnection, create: &Create) -> Result<CreateOutcome, Failure> {
-        self.batches.verbs.create(connection, create.id, &create.record, create.now).await
-    }
-}
-
-impl Verb for Batched<Update> {
-    type Request = Update;
-    type Connection = PgConnection;
-    type Fault = Failure;
-
-    async fn together(
-        &self,
-        connection: &mut PgConnection,
-        batch: &mut Batch<Update>,
-    ) -> Result<(), Failure> {
-        let updates = batch.requests();
-        let records = updates.clone().map(|update| (&update.id, &update.record));
-        let statement = self
-            .batches
-            .storing(&self.batches.update, records)
-            .bind(updates.clone().map(|update| update.now.as_millis()).collect::<Vec<_>>())
-            .bind(updates.map(|update| update.expected.as_i64()).collect::<Vec<_>>());
-        let updated = changed(statement, connection).await?;
-        batch.settle(|_, update| updated.contains(&update.id).then_some(Ok(UpdateOutcome::Updated)));
-        let found = self.batches.find_left(connection, batch).await?;
-        batch.settle(|_, update| match found.live(update.id, update.now)? {
-            None => Some(Ok(UpdateOutcome::Gone)),
-            Some(current) if current.revision != update.expected => {
-                Some(Ok(UpdateOutcome::Conflict(current)))
-            }
-            // It matches by now.
-            Some(_) => None,
-        });
-        Ok(())
-    }
-
-    async fn alone(&self, connection: &mut PgConnection, update: &Update) -> Result<UpdateOutcome, Failure> {
-        let Update { id, expected, record, now } = update;
-        self.batches.verbs.update(connection, *id, *expected, record, *now).await
-    }
-
-    async fn held(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<Update>,
-    ) -> Result<HashSet<SessionId>, Failure> {
-        self.batches.held(connection, batch).await
-    }
-}
-
-impl Verb for Batched<Touch> {
-    type Request = Touch;
-    type Connection = PgConnection;
-    type Fault = Failure;
-
-    async fn together(&self, connection: &mut PgConnection, batch: &mut Batch<Touch>) -> Result<(), Failure> {
-        let touches = batch.requests();
-        let statement = self
-            .batches
-            .verbs
-            .query(&self.batches.touch)
-            .bind(touches.clone().map(|touch| &touch.id.as_bytes()[..]).collect::<Vec<_>>())
-            .bind(touches.clone().map(|touch| touch.expires_at.as_millis()).collect::<Vec<_>>())
-            .bind(touches.map(|touch| touch.now.as_millis()).collect::<Vec<_>>());
-        let touched = changed(statement, connection).await?;
-        batch.settle(|_, touch| touched.contains(&touch.id).then_some(Ok(true)));
-        let found = self.batches.find_left(connection, batch).await?;
-        batch.settle(|_, touch| match found.live(touch.id, touch.now)? {
-            None => Some(Ok(false)),
-            Some(_) => None,
-        });
-        Ok(())
-    }
-
-    async fn alone(&self, connection: &mut PgConnection, touch: &Touch) -> Result<bool, Failure> {
-        self.batches.verbs.touch(connection, touch.id, touch.expires_at, touch.now).await
-    }
-
-    async fn held(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<Touch>,
-    ) -> Result<HashSet<SessionId>, Failure> {
-        self.batches.held(connection, batch).await
-    }
-}
-
-impl Verb for Batched<Delete> {
-    type Request = Delete;
-    type Connection = PgConnection;
-    type Fault = Failure;
-
-    async fn together(
-        &self,
-        connection: &mut PgConnection,
-        batch: &mut Batch<Delete>,
-    ) -> Result<(), Failure> {
-        let deletes = batch.requests();
-        let statement = self
-            .batches
-            .verbs
-            .query(&self.batches.delete)
-            .bind(deletes.clone().map(|delete| &delete.id.as_bytes()[..]).collect::<Vec<_>>())
-            .bind(deletes.clone().map(|delete| delete.now.as_millis()).collect::<Vec<_>>())
-            .bind(deletes.map(|delete| delete.expected.map(Revision::as_i64)).collect::<Vec<_>>());
-        let deleted = changed(statement, connection).await?;
-        batch.settle(|_, delete| {
-            if deleted.contains(&delete.id) {
-                return Some(Ok(DeleteOutcome::Deleted));
-            }
-            delete.expected.is_none().then_some(Ok(DeleteOutcome::Absent))
-        });
-        let found = self.batches.find_left(connection, batch).await?;
-        batch.settle(|_, delete| match found.live(delete.id, delete.now)? {
-            None => Some(Ok(DeleteOutcome::Absent)),
-            Some(current) if Some(current.revision) != delete.expected => {
-                Some(Ok(DeleteOutcome::Conflict(current)))
-            }
-            Some(_) => None,
-        });
-        Ok(())
-    }
-
-    async fn alone(&self, connection: &mut PgConnection, delete: &Delete) -> Result<DeleteOutcome, Failure> {
-        self.batches.verbs.delete(connection, delete.id, delete.expected, delete.now).await
-    }
-
-    async fn held(
-        &self,
-        connection: &mut PgConnection,
-        batch: &Batch<Delete>,
-    ) -> Result<HashSet<SessionId>, Failure> {
-        self.batches.held(connection, batch).await
-    }
-}
-
-/// What a row takes beside what is counted below.
-const ROW_BYTES: usize = 64;
-
-fn bytes_of(record: &Record) -> usize {
-    let principal = record.principal.as_ref().map_or(0, |principal| principal.as_str().len());
-    ROW_BYTES + principal + record.meta.len() + record.data.len()
-}
-
-impl Request for Load {
-    type Outcome = Option<Record>;
-
-    const ONLY_READS: bool = true;
-
-    fn id(&self) -> SessionId {
-        self.id
-    }
-
-    fn weight(&self) -> usize {
-        ROW_BYTES
-    }
-}
-
-impl Request for Create {
-    type Outcome = CreateOutcome;
-
-    const ONLY_READS: bool = false;
-
-    fn id(&self) -> SessionId {
-        self.id
-    }
-
-    fn weight(&self) -> usize {
-        bytes_of(&self.record)
-    }
-}
-
-impl Request for Update {
-    type Outcome = UpdateOutcome;
-
-    const ONLY_READS: bool = false;
-
-    fn id(&self) -> SessionId {
-        self.id
-    }
-
-    fn weight(&self) -> usize {
-        bytes_of(&self.record)
-    }
-}
-
-impl Request for Touch {
-    type Outcome = bool;
-
-    const ONLY_READS: bool = false;
-
-    fn id(&self) -> SessionId {
-        self.id
-    }
-
-    fn weight(&self) -> usize {
-        ROW_BYTES
-    }
-}
-
-impl Request for Delete {
-    type Outcome = DeleteOutcome;
-
-    const ONLY_READS: bool = false;
-
-    fn id(&self) -> SessionId {
-        self.id
-    }
-
-    fn weight(&self) -> usize {
-        ROW_BYTES
-    }
 }

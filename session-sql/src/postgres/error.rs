@@ -1,139 +1,15 @@
-//! From sqlx's errors to the kinds of the contract, by SQLSTATE.
+//! From Postgres's errors to the kinds of the contract, by SQLSTATE.
 
-use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 
-use session_core::{Error, ErrorKind};
+use session_core::ErrorKind;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::batching::{Fault, Remedy};
+use crate::batching::Remedy;
+use crate::server::{CHANGED, Failure};
 
-/// What went wrong in a piece of work on a connection, where `?` takes sqlx's errors too. It may concern several
-/// callers, each of whom gets an [`Error`] of it.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: ErrorKind,
-    detail: Option<Cow<'static, str>>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// Whether the connection is better closed than used again.
-    pub(super) spoils_connection: bool,
-    remedy: Remedy,
-}
-
-impl Failure {
-    /// A failure that nothing else caused.
-    pub(super) fn describe(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        let detail = Some(detail.into());
-        Self { kind, detail, source: None, spoils_connection: false, remedy: Remedy::None }
-    }
-
-    fn caused(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::of(kind, Arc::new(source))
-    }
-
-    fn of(kind: ErrorKind, source: Arc<dyn StdError + Send + Sync>) -> Self {
-        Self { kind, detail: None, source: Some(source), spoils_connection: false, remedy: Remedy::None }
-    }
-
-    /// The same, after which the connection is not used again.
-    pub(super) fn spoiling(self) -> Self {
-        Self { spoils_connection: true, ..self }
-    }
-
-    /// For one of the callers that it concerns.
-    pub(super) fn error(&self) -> Error {
-        match (&self.source, &self.detail) {
-            (None, None) => self.kind.into(),
-            (None, Some(detail)) => Error::describe(self.kind, detail.clone()),
-            (Some(source), None) => Error::new(self.kind, Arc::clone(source)),
-            (Some(source), Some(detail)) => {
-                Error::new(self.kind, Arc::clone(source)).with_detail(detail.clone())
-            }
-        }
-    }
-}
-
-impl Fault for Failure {
-    fn error(&self) -> Error {
-        self.error()
-    }
-
-    fn remedy(&self) -> Remedy {
-        self.remedy
-    }
-
-    fn spoils_connection(&self) -> bool {
-        self.spoils_connection
-    }
-}
-
-/// The failure of a connection that could not be made: data that TLS does not accept is the certificate, as sqlx
-/// passes it on. Once a statement was sent, the same may come of a damaged reply to one that has taken effect.
-pub(super) fn from_connecting(error: sqlx::Error) -> Failure {
-    match error {
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Failure::caused(ErrorKind::Config, error)
-        }
-        error => error.into(),
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        let failure = match error {
-            E::Database(error) => {
-                return match error.try_downcast::<PgDatabaseError>() {
-                    Ok(error) => from_server(&error),
-                    Err(_) => misused(),
-                };
-            }
-            E::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Self::caused(ErrorKind::Timeout, error)
-            }
-            E::Io(error) => Self::caused(ErrorKind::Unavailable, error),
-            E::Tls(error) => Self::of(ErrorKind::Config, error.into()),
-            // Their text may quote what was read.
-            E::Configuration(_) => {
-                Self::describe(ErrorKind::Config, "the connection's options cannot be used")
-            }
-            E::Protocol(_) => {
-                Self::describe(ErrorKind::Unavailable, "the server broke the rules of Postgres's protocol")
-            }
-            E::PoolTimedOut => {
-                Self::describe(ErrorKind::Unavailable, "no connection to the server could be made in time")
-            }
-            E::PoolClosed => Self::describe(ErrorKind::Unavailable, "the pool of connections was closed"),
-            // A column has another type by now, or another place.
-            E::TypeNotFound { .. }
-            | E::ColumnIndexOutOfBounds { .. }
-            | E::ColumnNotFound(_)
-            | E::ColumnDecode { .. }
-            | E::Decode(_) => Self::describe(ErrorKind::SchemaMissing, CHANGED),
-            E::InvalidArgument(_)
-            | E::RowNotFound
-            | E::Encode(_)
-            | E::AnyDriverError(_)
-            | E::WorkerCrashed
-            | E::InvalidSavePointStatement
-            | E::BeginFailed => misused(),
-            // The enum may grow; what nobody has thought about is not a promise that a retry helps.
-            _ => misused(),
-        };
-        failure.spoiling()
-    }
-}
-
-fn misused() -> Failure {
-    Failure::describe(ErrorKind::Internal, "sqlx was misused")
-}
-
-const CHANGED: &str = "the table has gone or changed since connecting; connect again with `auto_migrate`, call \
-                       `PostgresBackend::migrate`, or run the output of `schema_sql`";
-
-fn from_server(error: &PgDatabaseError) -> Failure {
+/// What an error of the server means.
+pub(crate) fn failure(error: &PgDatabaseError) -> Failure {
     let code = error.code();
     let kind = kind(code);
     let detail = match (kind, code) {
@@ -149,8 +25,8 @@ fn from_server(error: &PgDatabaseError) -> Failure {
     // A prepared statement that no longer fits stays unfit as long as its connection lives; a server that takes no
     // writes any more has a successor, which only a new connection finds; with 57P the server ends it.
     let spoils_connection = matches!(code, "0A000" | "25006" | "26000" | "42P05") || code.starts_with("57P");
-    let detail = detail.map(Cow::Borrowed);
-    Failure { detail, spoils_connection, remedy: remedy(code), ..Failure::caused(kind, source) }
+    let failure = Failure::caused(kind, source).with_detail(detail).with_remedy(remedy(code));
+    if spoils_connection { failure.spoiling() } else { failure }
 }
 
 /// What may help after a statement that the server has rolled back as a whole and said so.
@@ -268,31 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn values_do_not_get_out() {
-        for error in [
-            sqlx::Error::Protocol("canary".into()),
-            sqlx::Error::Configuration("canary".into()),
-            sqlx::Error::Decode("canary".into()),
-            sqlx::Error::Encode("canary".into()),
-            sqlx::Error::ColumnDecode { index: "data".into(), source: "canary".into() },
-        ] {
-            let error = Failure::from(error).error();
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("canary"), "{shown}");
-            assert!(std::error::Error::source(&error).is_none());
-        }
-    }
-
-    #[test]
-    fn a_broken_connection_is_not_used_again() {
-        let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        let failure = Failure::from(broken);
-        assert_eq!(failure.error().kind(), ErrorKind::Unavailable);
-        assert!(failure.spoils_connection);
-        assert!(!Failure::describe(ErrorKind::Corrupt, "").spoils_connection);
-    }
-
-    #[test]
     fn only_what_was_rolled_back_is_done_again() {
         for (code, expected) in [
             ("40001", Remedy::Again),
@@ -314,18 +165,6 @@ mod tests {
             ("", Remedy::None),
         ] {
             assert_eq!(remedy(code), expected, "{code}");
-        }
-        assert_eq!(Failure::from(sqlx::Error::PoolTimedOut).remedy, Remedy::None);
-    }
-
-    #[test]
-    fn every_caller_gets_the_whole_error() {
-        let failure =
-            Failure { detail: Some("because".into()), ..Failure::caused(ErrorKind::Timeout, fmt::Error) };
-        for error in [failure.error(), failure.error()] {
-            assert_eq!(error.kind(), ErrorKind::Timeout);
-            assert!(error.to_string().contains("because"), "{error}");
-            assert_eq!(error.source().unwrap().to_string(), fmt::Error.to_string());
         }
     }
 }

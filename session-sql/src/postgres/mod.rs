@@ -39,13 +39,14 @@
 //! - **Of each verb at most two statements are under way**, whatever the size of the pool, so a backend has use for
 //!   about ten connections; it works with one.
 //! - **A batch** has at most 128 calls and 1 MiB of records (a larger record goes alone), in the order of their ids:
-//!   two batches never wait for each other's rows. Of one session there is one writing call under way at a time for
+//!   two batches never wait for each other's rows. For loads it is the answers that count, by the largest that came
+//!   lately. Of one session there is one writing call under way at a time for
 //!   each verb, and the next waits for it; loads of one session share.
 //! - **Each call has its own outcome.** What a batch has not changed is read by a second statement, so conflicts are
 //!   never from before the attempt. If the server refuses a batch on account of one row (a constraint, a trigger,
 //!   damage), it was rolled back as a whole, and each call goes again by itself. If it met a lock that somebody holds,
 //!   those that nobody holds go again first, as one. A deadlock or a serialization failure is tried again three
-//!   times. A server that is lost, stops or takes too long fails all calls of the batch that it has not answered.
+//!   times as a batch, then for each call by itself. A server that is lost, stops or takes too long fails all calls of the batch that it has not answered.
 //! - **Time in the queue counts**: a call that was not begun within [`acquire_timeout`](PostgresConfig::acquire_timeout)
 //!   is `Overloaded` and has done nothing. [`statement_timeout`](PostgresConfig::statement_timeout) plus a second is
 //!   for a batch with all that goes again.
@@ -98,10 +99,7 @@
 mod backend;
 mod batches;
 mod config;
-mod connections;
 mod error;
-mod parking;
-mod row;
 mod schema;
 mod table;
 mod url;
@@ -110,3 +108,5 @@ mod verbs;
 pub use backend::PostgresBackend;
 pub use config::PostgresConfig;
 pub use schema::schema_sql;
+
+pub(crate) use error::failure;

@@ -3,8 +3,8 @@
 use session_core::{ErrorKind, Result};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
-use super::error::Failure;
 use super::table::QualifiedName;
+use crate::server::Failure;
 
 /// The SQL that makes the session table `table`, its indexes and its view, for `psql` and other clients.
 ///

@@ -12,9 +12,8 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
-use super::error::Failure;
-use super::row::{COLUMNS, live_record, session_id};
 use super::table::QualifiedName;
+use crate::server::{COLUMNS, Failure, live_record, session_id};
 
 /// The statements of one table.
 #[derive(Debug)]

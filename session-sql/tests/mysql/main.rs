@@ -6,6 +6,7 @@
 #![cfg(feature = "mysql")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
 
+mod batches;
 mod cancellation;
 mod common;
 mod damage;

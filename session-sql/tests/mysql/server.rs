@@ -166,7 +166,11 @@ async fn the_servers_defaults_do_not_matter() {
 async fn a_server_that_takes_no_writes_is_unavailable_and_can_be_read() {
     let Some(mut server) = PrivateServer::start(&[]).await else { return };
     let config = server.config();
-    create(&MysqlBackend::connect(config.clone()).await.unwrap(), 1, record("x")).await;
+    let primary = MysqlBackend::connect(config.clone()).await.unwrap();
+    for number in 1..20 {
+        create(&primary, number, record("x")).await;
+    }
+    drop(primary);
     let mut administrator = MySqlConnection::connect_with(&config.connection).await.unwrap();
     let account = "CREATE USER reader@'%' IDENTIFIED BY 'x'; GRANT ALL ON shop.* TO reader@'%'";
     administrator.execute(sqlx::raw_sql(account)).await.unwrap();
@@ -178,11 +182,22 @@ async fn a_server_that_takes_no_writes_is_unavailable_and_can_be_read() {
     let backend = MysqlBackend::connect(config.clone()).await.unwrap();
     assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
     for error in [
-        backend.create(id(2), record("x"), now()).await.unwrap_err(),
+        backend.create(id(20), record("x"), now()).await.unwrap_err(),
         backend.touch(id(1), now(), now()).await.unwrap_err(),
         backend.purge_expired(at(NOW + 1_000), 1).await.unwrap_err(),
         MysqlBackend::migrate(config.with_table("another")).await.unwrap_err(),
     ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert!(error.to_string().contains("read-only"), "{error}");
+    }
+    let touches: Vec<_> = (1..20)
+        .map(|number| {
+            let backend = backend.clone();
+            tokio::spawn(async move { backend.touch(id(number), now(), now()).await })
+        })
+        .collect();
+    for touch in touches {
+        let error = touch.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         assert!(error.to_string().contains("read-only"), "{error}");
     }

@@ -2,6 +2,7 @@
 //! an entry there and an arm in `bench/ours` or `bench/peers`.
 
 mod http;
+mod mariadb;
 mod memory;
 mod postgres;
 mod sqlite;
@@ -16,6 +17,7 @@ pub(super) enum Group {
     Memory,
     Sqlite,
     Postgres,
+    Mariadb,
     Http,
     Size,
 }
@@ -87,13 +89,15 @@ pub(super) enum Measure {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 5] = [Self::Memory, Self::Sqlite, Self::Postgres, Self::Http, Self::Size];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Memory, Self::Sqlite, Self::Postgres, Self::Mariadb, Self::Http, Self::Size];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Mariadb => "mariadb",
             Self::Http => "http",
             Self::Size => "size",
         }
@@ -147,6 +151,7 @@ pub(super) fn rows(group: Group) -> Vec<Row> {
         Group::Memory => memory::rows(),
         Group::Sqlite => sqlite::rows(),
         Group::Postgres => postgres::rows(),
+        Group::Mariadb => mariadb::rows(),
         Group::Http => http::rows(),
         Group::Size => memory::size(),
     }
@@ -288,6 +293,12 @@ impl Row {
     fn rates(self, targets: [f64; 3]) -> Self {
         let goal = |row: Self, (tasks, target)| row.goal(tasks, Measure::Rate, Target::AtLeast(target));
         [1, 16, 64].into_iter().zip(targets).fold(self, goal)
+    }
+
+    /// Rates at 1, 16 and 64 tasks, without a target.
+    fn shown(self) -> Self {
+        let goal = |row: Self, tasks| row.goal(tasks, Measure::Rate, Target::None);
+        [1, 16, 64].into_iter().fold(self, goal)
     }
 
     /// The latency of one task alone.

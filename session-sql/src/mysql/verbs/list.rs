@@ -6,9 +6,8 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row as _, SqlStr};
 
 use super::{Statement, Verbs, statement};
-use crate::mysql::error::Failure;
-use crate::mysql::row::{COLUMNS, live_record, session_id};
 use crate::mysql::table::QualifiedName;
+use crate::server::{COLUMNS, Failure, live_record, session_id};
 
 /// A page of a list ends once its payload is over this, however many sessions were asked for.
 const PAGE_BYTES: i64 = 4 << 20;
@@ -79,7 +78,8 @@ impl Verbs {
             match session_id(row).and_then(|id| Ok((id, live_record(row, now)?))) {
                 Ok((id, Some(record))) => sessions.push((id, record)),
                 Ok((_, None)) => {}
-                Err(Failure { error, .. }) if error.kind() == ErrorKind::Corrupt => {
+                Err(failure) if failure.kind == ErrorKind::Corrupt => {
+                    let error = failure.error();
                     tracing::warn!(%error, "a session was left out of a list");
                 }
                 Err(failure) => return Err(failure),

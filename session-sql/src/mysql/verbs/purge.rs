@@ -4,9 +4,10 @@
 use session_core::Timestamp;
 use sqlx::{Executor as _, MySqlConnection, Row as _, SqlStr};
 
-use super::{DEADLOCKS, Verbs, statement};
-use crate::mysql::error::{Failure, is_deadlock};
+use super::{Verbs, statement};
+use crate::mysql::error::is_deadlock;
 use crate::mysql::table::QualifiedName;
+use crate::server::Failure;
 
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -14,8 +15,11 @@ pub(super) struct Statements {
     table: String,
 }
 
+/// How often it is done again that was rolled back to let another one pass.
+const DEADLOCKS: usize = 16;
+
 /// Whatever the connection's own level: others lock the gaps between rows as well, where new sessions go.
-const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
+pub(in super::super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
 
 impl Statements {
     pub(super) fn new(table: &QualifiedName) -> Self {
@@ -50,7 +54,7 @@ impl Verbs {
             match self.purge_once(connection, now, limit).await {
                 Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS => deadlocks += 1,
                 result => {
-                    return result.map_err(|error| Failure { spoils_connection: true, ..error.into() });
+                    return result.map_err(|error| Failure::from(error).spoiling());
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::env;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::*;
+use crate::mysql::batches::Batches;
 use crate::mysql::{MysqlConfig, schema_sql};
 
 /// A connection with a table of its own, which is temporary: each sees another one by the same name.
@@ -59,6 +60,15 @@ async fn every_statement_takes_its_index() {
         let sql = AssertSqlSafe(sql.as_str().replace("IN (?, ?, ?)", "IN (UNHEX(MD5(7)), UNHEX(MD5(8)))"));
         let plan = plan(&mut connection, &sql.into_sql_str()).await;
         assert!(plan.starts_with("const PRIMARY") || plan.starts_with("range PRIMARY"), "{plan}");
+    }
+    let batches = Batches::new(&QualifiedName::parse("s").unwrap(), true, packet);
+    for sql in batches.with_places(4) {
+        let sql = AssertSqlSafe(
+            sql.as_str().replace("?, ?, ?, ?", "UNHEX(MD5(7)), UNHEX(MD5(8)), UNHEX(MD5(9)), ''"),
+        );
+        let plan = plan(&mut connection, &sql.into_sql_str()).await;
+        // By id, one after the other, with no rows put aside.
+        assert!(plan.starts_with("range PRIMARY") && !plan.contains("filesort"), "{plan}");
     }
     let purge = plan(&mut connection, &verbs.purge.take).await;
     assert!(purge.starts_with("range purge_slot") && !purge.contains("filesort"), "{purge}");

@@ -2,6 +2,7 @@
 //! that dropping it never leaves a connection half-way through something.
 
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,24 +10,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::pool::PoolOptions;
+use sqlx::{Connection, Database, Pool};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::config::PostgresConfig;
-use super::error::{Failure, from_connecting};
+use super::failure::{Failure, from_connecting};
 use super::parking::{Borrowed, Parking};
-use crate::batching::{Connector, Lane, Limits, Request, Verb, serve};
+use crate::batching::{Connector, Lane, Request, Verb, serve};
 use crate::home::Home;
 
 /// Work on a connection.
-pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
+pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
+
+/// How to connect.
+type Options<DB> = <<DB as Database>::Connection as Connection>::Options;
+
+/// What bounds the work on connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// How many calls may be under way or wait.
+    pub(crate) queue_capacity: NonZeroUsize,
+    /// How long a call waits for a connection.
+    pub(crate) acquire_timeout: Duration,
+    /// How long the server works on a statement.
+    pub(crate) statement_timeout: Duration,
+}
 
 /// A pool, and a limit to how much may wait for it. Clones share both.
-#[derive(Clone)]
-pub(super) struct Connections {
-    site: Arc<Mutex<Site>>,
+pub(crate) struct Connections<DB: Database> {
+    site: Arc<Mutex<Site<DB>>>,
     places: Arc<Semaphore>,
     at_work: Arc<AtomicUsize>,
     acquire_timeout: Duration,
@@ -34,18 +47,17 @@ pub(super) struct Connections {
 }
 
 /// Where connections are made and live.
-#[derive(Clone)]
-struct Site {
+struct Site<DB: Database> {
     home: Home,
-    pool: PgPool,
+    pool: Pool<DB>,
     /// How to make the next pool; `None` for one of the application.
-    plan: Option<Arc<(PgPoolOptions, PgConnectOptions)>>,
+    plan: Option<Arc<(PoolOptions<DB>, Options<DB>)>>,
     /// Of a pool that nobody else uses.
-    parking: Option<Arc<Parking>>,
+    parking: Option<Arc<Parking<DB>>>,
 }
 
-impl Site {
-    fn new(home: Home, pool: PgPoolOptions, connection: PgConnectOptions) -> Self {
+impl<DB: Database> Site<DB> {
+    fn new(home: Home, pool: PoolOptions<DB>, connection: Options<DB>) -> Self {
         let plan = Arc::new((pool, connection));
         Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan), parking: Some(Arc::default()) }
     }
@@ -64,43 +76,48 @@ impl Site {
 }
 
 /// Whose tasks that look after the pool run at `home`, too.
-fn lazy_pool(home: &Home, plan: &(PgPoolOptions, PgConnectOptions)) -> PgPool {
+fn lazy_pool<DB: Database>(home: &Home, plan: &(PoolOptions<DB>, Options<DB>)) -> Pool<DB> {
     let _at_home = home.enter();
     plan.0.clone().connect_lazy_with(plan.1.clone())
 }
 
-impl Connections {
-    /// A pool of the driver's own; connections are made when they are needed.
-    pub(super) fn open(config: &PostgresConfig, options: PgConnectOptions, home: Home) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections.get())
-            .acquire_timeout(config.acquire_timeout)
-            // Instead of a round trip before each verb, one before those that find a connection unused for
-            // a while, as after a restart of the server.
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
-        Self::on(config, Site::new(home, pool, options))
+/// Connections are made when they are needed, at most so many.
+pub(crate) fn pool_options<DB: Database>(most: NonZeroU32, bounds: Bounds) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(most.get())
+        .acquire_timeout(bounds.acquire_timeout)
+        // Instead of a round trip before each verb, one before those that find a connection unused for a while, as
+        // after a restart of the server.
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut DB::Connection, about| {
+            Box::pin(async move {
+                if about.idle_for > TRUSTED_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+impl<DB: Database> Connections<DB> {
+    /// A pool of the driver's own.
+    pub(crate) fn open(bounds: Bounds, pool: PoolOptions<DB>, connection: Options<DB>, home: Home) -> Self {
+        Self::on(bounds, Site::new(home, pool, connection))
     }
 
     /// A pool of the application.
-    pub(super) fn share(config: &PostgresConfig, pool: PgPool, home: Home) -> Self {
-        Self::on(config, Site { home, pool, plan: None, parking: None })
+    pub(crate) fn share(bounds: Bounds, pool: Pool<DB>, home: Home) -> Self {
+        Self::on(bounds, Site { home, pool, plan: None, parking: None })
     }
 
-    fn on(config: &PostgresConfig, site: Site) -> Self {
+    fn on(bounds: Bounds, site: Site<DB>) -> Self {
+        let places = bounds.queue_capacity.get().min(Semaphore::MAX_PERMITS);
         Self {
             site: Arc::new(Mutex::new(site)),
-            places: Arc::new(Semaphore::new(config.queue_capacity.get().min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(places)),
             at_work: Arc::default(),
-            acquire_timeout: config.acquire_timeout,
-            work_timeout: config.statement_timeout + ANSWER_MARGIN,
+            acquire_timeout: bounds.acquire_timeout,
+            work_timeout: bounds.statement_timeout + ANSWER_MARGIN,
         }
     }
 
@@ -109,13 +126,13 @@ impl Connections {
         Arc::clone(&self.places)
     }
 
-    /// What bounds the calls of a verb that go together.
-    pub(super) fn limits(&self) -> Limits {
-        Limits { calls: BATCH_CALLS, bytes: BATCH_BYTES, patience: self.acquire_timeout }
+    /// How long a call waits for a connection.
+    pub(super) fn patience(&self) -> Duration {
+        self.acquire_timeout
     }
 
     /// Makes a call of `verb`, with what others call at the same time.
-    pub(super) async fn call<V: Verb<Connection = PgConnection>>(
+    pub(super) async fn call<V: Verb<Connection = DB::Connection>>(
         &self,
         lane: &Lane<V::Request>,
         verb: &Arc<V>,
@@ -137,18 +154,18 @@ impl Connections {
     }
 
     /// Does `work` on a connection in a task, which goes on if the returned future is dropped.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T> {
         self.run_within(self.work_timeout, work).await
     }
 
     /// The same, with another limit to the work's time.
-    pub(super) async fn run_within<T: Send + 'static>(
+    pub(crate) async fn run_within<T: Send + 'static>(
         &self,
         limit: Duration,
-        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+        work: impl for<'c> FnOnce(&'c mut DB::Connection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
         let connections = self.clone();
@@ -173,12 +190,12 @@ impl Connections {
             .await
     }
 
-    fn site(&self) -> MutexGuard<'_, Site> {
+    fn site(&self) -> MutexGuard<'_, Site<DB>> {
         // A site is replaced as a whole.
         self.site.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn acquire(&self, site: &Site) -> Result<Lease, Failure> {
+    async fn acquire(&self, site: &Site<DB>) -> Result<Lease<DB>, Failure> {
         let parking = site.parking.clone();
         let parked = parking.as_deref().map(Parking::take);
         let borrowed = match parked {
@@ -191,7 +208,7 @@ impl Connections {
             },
         };
         let _at_work = AtWork::new(&self.at_work);
-        Ok(Lease { borrowed, parking: site.parking.clone(), _at_work })
+        Ok(Lease { borrowed: Some(borrowed), parking: site.parking.clone(), _at_work })
     }
 
     /// Why there was no connection in time.
@@ -207,25 +224,25 @@ impl Connections {
 }
 
 /// Lends the connections of a site.
-struct Lender {
-    connections: Connections,
-    site: Site,
+struct Lender<DB: Database> {
+    connections: Connections<DB>,
+    site: Site<DB>,
 }
 
-impl Connector for Lender {
-    type Connection = PgConnection;
-    type Lease = Lease;
+impl<DB: Database> Connector for Lender<DB> {
+    type Connection = DB::Connection;
+    type Lease = Lease<DB>;
     type Fault = Failure;
 
-    async fn lease(&self) -> Result<Lease, Failure> {
+    async fn lease(&self) -> Result<Lease<DB>, Failure> {
         self.connections.acquire(&self.site).await
     }
 
-    fn release(&self, lease: Lease) {
+    fn release(&self, lease: Lease<DB>) {
         lease.release();
     }
 
-    fn discard(&self, lease: Lease) {
+    fn discard(&self, lease: Lease<DB>) {
         lease.discard();
     }
 
@@ -238,42 +255,77 @@ impl Connector for Lender {
     }
 }
 
-/// A connection that is in use. Dropped, it goes back to its pool.
-struct Lease {
-    borrowed: Borrowed,
-    parking: Option<Arc<Parking>>,
+/// A connection that is in use. Dropped, it is closed: it may be in the middle of something.
+struct Lease<DB: Database> {
+    /// There until the end.
+    borrowed: Option<Borrowed<DB>>,
+    parking: Option<Arc<Parking<DB>>>,
     _at_work: AtWork,
 }
 
-impl Lease {
+impl<DB: Database> Lease<DB> {
     /// Gives back a connection that can be used again at once.
-    fn release(self) {
-        if let Some(parking) = self.parking {
-            parking.put(self.borrowed);
+    fn release(mut self) {
+        let borrowed = self.borrowed.take();
+        if let (Some(parking), Some(borrowed)) = (&self.parking, borrowed) {
+            parking.put(borrowed);
         }
     }
 
-    /// Closes a connection that may be in the middle of something, without waiting for the server.
+    /// Closes it without waiting for the server.
     fn discard(self) {
-        drop(self.borrowed.connection.detach());
+        drop(self);
     }
 }
 
-impl Deref for Lease {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.borrowed.connection
+impl<DB: Database> Drop for Lease<DB> {
+    fn drop(&mut self) {
+        if let Some(borrowed) = self.borrowed.take() {
+            drop(borrowed.connection.detach());
+        }
     }
 }
 
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.borrowed.connection
+impl<DB: Database> Deref for Lease<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        match &self.borrowed {
+            Some(borrowed) => &borrowed.connection,
+            None => unreachable!("it is there until the end"),
+        }
     }
 }
 
-impl fmt::Debug for Connections {
+impl<DB: Database> DerefMut for Lease<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        match &mut self.borrowed {
+            Some(borrowed) => &mut borrowed.connection,
+            None => unreachable!("it is there until the end"),
+        }
+    }
+}
+
+// Derived, either would ask the database's type to be it, too.
+impl<DB: Database> Clone for Connections<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            site: Arc::clone(&self.site),
+            places: Arc::clone(&self.places),
+            at_work: Arc::clone(&self.at_work),
+            ..*self
+        }
+    }
+}
+
+impl<DB: Database> Clone for Site<DB> {
+    fn clone(&self) -> Self {
+        let Self { home, pool, plan, parking } = self;
+        Self { home: home.clone(), pool: pool.clone(), plan: plan.clone(), parking: parking.clone() }
+    }
+}
+
+impl<DB: Database> fmt::Debug for Connections<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { site: _, places, at_work, acquire_timeout, work_timeout } = self;
         let pool = self.site().pool.clone();
@@ -309,9 +361,3 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How much longer than the server the driver waits, so that the server's own answer comes first.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
-
-/// Calls of a batch at most: more of them gain little, and each waits for all.
-const BATCH_CALLS: usize = 128;
-
-/// Bytes of a batch at most.
-const BATCH_BYTES: usize = 1 << 20;

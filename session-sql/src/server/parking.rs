@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::Postgres;
+use sqlx::Database;
 use sqlx::pool::PoolConnection;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
@@ -16,24 +16,22 @@ const STAY: Duration = Duration::from_millis(500);
 const ABSENCE: Duration = Duration::from_secs(60);
 
 /// A connection out of the pool.
-pub(super) struct Borrowed {
-    pub(super) connection: PoolConnection<Postgres>,
+pub(super) struct Borrowed<DB: Database> {
+    pub(super) connection: PoolConnection<DB>,
     since: Instant,
 }
 
-impl Borrowed {
-    pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
+impl<DB: Database> Borrowed<DB> {
+    pub(super) fn new(connection: PoolConnection<DB>) -> Self {
         Self { connection, since: Instant::now() }
     }
 }
 
 /// The connections of one pool that wait for their next use. While any does, a task watches them.
-#[derive(Default)]
-pub(super) struct Parking(Mutex<State>);
+pub(super) struct Parking<DB: Database>(Mutex<State<DB>>);
 
-#[derive(Default)]
-struct State {
-    parked: Vec<(Borrowed, Instant)>,
+struct State<DB: Database> {
+    parked: Vec<(Borrowed<DB>, Instant)>,
     /// How many wait for the pool to lend one.
     seekers: usize,
     is_watched: bool,
@@ -42,11 +40,17 @@ struct State {
 }
 
 /// Somebody who waits for the pool: as long as anybody does, what comes back goes there.
-pub(super) struct Seeker<'a>(&'a Parking);
+pub(super) struct Seeker<'a, DB: Database>(&'a Parking<DB>);
 
-impl Parking {
+impl<DB: Database> Default for Parking<DB> {
+    fn default() -> Self {
+        Self(Mutex::new(State { parked: Vec::new(), seekers: 0, is_watched: false, home: None }))
+    }
+}
+
+impl<DB: Database> Parking<DB> {
     /// The connection that was used last, or the word that the pool is asked.
-    pub(super) fn take(&self) -> Result<Borrowed, Seeker<'_>> {
+    pub(super) fn take(&self) -> Result<Borrowed<DB>, Seeker<'_, DB>> {
         let mut state = self.lock();
         match state.parked.pop() {
             Some((connection, _)) => Ok(connection),
@@ -58,7 +62,7 @@ impl Parking {
     }
 
     /// Keeps a connection for its next use. To be called on the runtime where connections live.
-    pub(super) fn put(self: &Arc<Self>, connection: Borrowed) {
+    pub(super) fn put(self: &Arc<Self>, connection: Borrowed<DB>) {
         let mut state = self.lock();
         if state.seekers > 0 || connection.since.elapsed() > ABSENCE {
             drop(state);
@@ -89,12 +93,12 @@ impl Parking {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<DB>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Parking {
+impl<DB: Database> Drop for Parking<DB> {
     fn drop(&mut self) {
         let mut state = self.lock();
         let parked = std::mem::take(&mut state.parked);
@@ -103,7 +107,7 @@ impl Drop for Parking {
     }
 }
 
-impl Drop for Seeker<'_> {
+impl<DB: Database> Drop for Seeker<'_, DB> {
     fn drop(&mut self) {
         self.0.lock().seekers -= 1;
     }
