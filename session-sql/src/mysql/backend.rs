@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::config::{MysqlConfig, address};
 use super::connections::{Connections, Work};
-use super::error::{Failure, from_connecting};
+use super::error::{Failure, from_first_connecting};
 use super::packet::PacketLimit;
 use super::schema;
 use super::settings::{self, Settings};
@@ -186,7 +186,10 @@ async fn prepare(
         let place = address(&options);
         let mut connection = match timeout(patience, MySqlConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error), &place)),
+            Ok(Err(error)) => {
+                let over_network = options.get_socket().is_none();
+                return Err(unreachable(from_first_connecting(error, over_network), &place));
+            }
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         let ready = async {

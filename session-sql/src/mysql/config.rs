@@ -25,7 +25,8 @@ use sqlx::mysql::MySqlConnectOptions;
 pub struct MysqlConfig {
     /// The server, the database, the account and TLS. Its `ssl-mode`, like that of MySQL's clients, is `PREFERRED`
     /// unless told otherwise, which does not check the server's certificate: over a network take
-    /// `VERIFY_IDENTITY`. What it says of the session (time zone, character set, `sql_mode`) has no effect. Not
+    /// `VERIFY_IDENTITY`. An authority given for certificates is trusted besides those of the system, so anything
+    /// less lets in whoever has one of theirs. What it says of the session (time zone, character set, `sql_mode`) has no effect. Not
     /// used with a pool of the application.
     pub connection: MySqlConnectOptions,
 

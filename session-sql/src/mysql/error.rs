@@ -24,6 +24,22 @@ pub(super) fn from_connecting(error: sqlx::Error) -> Error {
     }
 }
 
+/// The same for the first of all connections. One over the network reads files for TLS alone.
+pub(super) fn from_first_connecting(error: sqlx::Error, over_network: bool) -> Error {
+    match error {
+        sqlx::Error::Io(error) if over_network && is_of_a_file(error.kind()) => {
+            let reason = format!("a file of `ssl-ca`, `ssl-cert` or `ssl-key` cannot be read: {error}");
+            Error::new(ErrorKind::Config, std::io::Error::new(error.kind(), reason))
+        }
+        error => from_connecting(error),
+    }
+}
+
+fn is_of_a_file(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(kind, K::NotFound | K::PermissionDenied | K::IsADirectory | K::NotADirectory)
+}
+
 /// Whether the statement was rolled back as a whole, with its transaction, to let another one pass.
 pub(super) fn is_deadlock(error: &sqlx::Error) -> bool {
     // Deadlock, or a conflict within a cluster; a record that has changed since the snapshot.

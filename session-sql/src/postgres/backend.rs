@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::batches::{Batched, Batches, Create, Delete, Load, Touch, Update};
 use super::config::{PostgresConfig, address};
 use super::connections::{Connections, Work};
-use super::error::{Failure, from_connecting};
+use super::error::{Failure, from_first_connecting};
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
@@ -229,7 +229,10 @@ async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) ->
         let place = address(&options);
         let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error).error(), &place)),
+            Ok(Err(error)) => {
+                let over_network = options.get_socket().is_none();
+                return Err(unreachable(from_first_connecting(error, over_network).error(), &place));
+            }
             Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
         };
         match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {

@@ -25,7 +25,9 @@ use sqlx::postgres::PgConnectOptions;
 pub struct PostgresConfig {
     /// The server, the database, the role and TLS. Default: as the variables `PGHOST`, `PGUSER` and
     /// their like say. Its `sslmode`, like libpq's, is `prefer` unless told otherwise, which does not check
-    /// the server's certificate: over a network take `verify-full`. Not used with a pool of the application.
+    /// the server's certificate: over a network take `verify-full`. An authority given for certificates is
+    /// trusted besides those of the system, so anything less lets in whoever has one of theirs. Not used with
+    /// a pool of the application.
     pub connection: PgConnectOptions,
 
     /// The table, with its schema (`web.sessions`) or without: then the connection's `search_path` finds
@@ -80,7 +82,9 @@ impl PostgresConfig {
     /// What it leaves out comes from `PGHOST`, `PGUSER` and their like, and the password from `~/.pgpass`.
     ///
     /// - libpq's: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`,
-    ///   `password`, `application_name`, `options`, and `connect_timeout` in seconds, as there.
+    ///   `password`, `application_name`, `options`, and `connect_timeout` in seconds, as there. With
+    ///   `sslrootcert` (a file of PEM, or `system`) the server's certificate is checked: as `verify-ca` says with
+    ///   `sslmode=require`, like libpq, or without `sslmode`; with `system` as `verify-full` says.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
     ///   `statement_cache`, `auto_migrate`, and in milliseconds `acquire_timeout`, `statement_timeout` and
     ///   `lock_timeout`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use session_core::{Error, ErrorKind, Result};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::config::PostgresConfig;
 
@@ -32,6 +33,7 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig> {
     let mut of_libpq: Vec<&str> = Vec::new();
     let mut own: Vec<(String, String)> = Vec::new();
     let mut seen: Vec<String> = Vec::new();
+    let mut trusts_system = false;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) =
             pair.split_once('=').ok_or_else(|| mistake("options are written `?name=value&name=value`"))?;
@@ -39,18 +41,40 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig> {
         if seen.contains(&name) {
             return Err(mistake(format!("the option `{name}` is given twice")));
         }
-        if name == "user" || OF_LIBPQ.contains(&name.as_str()) {
+        if name == "sslrootcert" && value == "system" {
+            trusts_system = true;
+        } else if name == "user" || OF_LIBPQ.contains(&name.as_str()) {
             of_libpq.push(pair);
         } else {
             own.push((name.clone(), decode(value)?));
         }
         seen.push(name);
     }
-    let connection = format!("{base}?{}", of_libpq.join("&"))
+    let connection: PgConnectOptions = format!("{base}?{}", of_libpq.join("&"))
         .parse()
         // Without sqlx's own error, which quotes values.
         .map_err(|_| mistake("the `postgres:` URL, or one of its options, cannot be read"))?;
+    let has = |name: &str, variable| seen.iter().any(|seen| seen == name) || is_set(variable);
+    let is_root_given = has("sslrootcert", "PGSSLROOTCERT");
+    let is_mode_given = has("sslmode", "PGSSLMODE");
+    let connection = match connection.get_ssl_mode() {
+        // Anybody may have a certificate of those authorities: libpq takes nothing less, either.
+        PgSslMode::VerifyFull if trusts_system => connection,
+        _ if trusts_system && !is_mode_given => connection.ssl_mode(PgSslMode::VerifyFull),
+        _ if trusts_system => {
+            return Err(mistake("`sslrootcert=system` goes with `sslmode=verify-full` only"));
+        }
+        // As libpq does, and as who names an authority means it: sqlx would look at no certificate.
+        PgSslMode::Require if is_root_given => connection.ssl_mode(PgSslMode::VerifyCa),
+        PgSslMode::Prefer if is_root_given && !is_mode_given => connection.ssl_mode(PgSslMode::VerifyCa),
+        _ => connection,
+    };
     own.into_iter().try_fold(PostgresConfig::new(connection), apply)
+}
+
+/// Whether the environment says it, where sqlx finds what the URL leaves out.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 fn apply(mut config: PostgresConfig, (name, value): (String, String)) -> Result<PostgresConfig> {
@@ -120,6 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_given_to_be_asked() {
+        for (options, expected) in [
+            ("", "Prefer"),
+            ("sslmode=require", "Require"),
+            ("sslrootcert=ca.pem", "VerifyCa"),
+            ("sslmode=require&sslrootcert=ca.pem", "VerifyCa"),
+            ("sslrootcert=ca.pem&sslmode=verify-full", "VerifyFull"),
+            ("sslmode=prefer&sslrootcert=ca.pem", "Prefer"),
+            ("sslmode=disable&sslrootcert=ca.pem", "Disable"),
+            ("sslrootcert=system", "VerifyFull"),
+            ("sslrootcert=system&sslmode=verify-full", "VerifyFull"),
+        ] {
+            let config = parse(&format!("postgres://role@host/db?{options}")).unwrap();
+            assert_eq!(format!("{:?}", config.connection.get_ssl_mode()), expected, "{options}");
+        }
+    }
+
+    #[test]
     fn a_mistake_is_named_and_values_are_not_shown() {
         for (url, name) in [
             ("", "postgres://"),
@@ -132,6 +174,7 @@ mod tests {
             ("postgres://role@host/db?table=hunter2&table=hunter2", "`table`"),
             ("postgres://role@host/db?sslmode=require&sslmode=disable", "`sslmode`"),
             ("postgres://role@host/db?sslmode=hunter2", "cannot be read"),
+            ("postgres://role@host/db?sslmode=verify-ca&sslrootcert=system", "`sslmode=verify-full`"),
             ("postgres://role@host/db?port=hunter2", "cannot be read"),
             ("postgres://role@host/db?max_connections=0", "`max_connections`"),
             ("postgres://role@host/db?queue_capacity=hunter2", "`queue_capacity`"),

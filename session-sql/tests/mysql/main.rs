@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
 
 mod cancellation;
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod common;
 mod damage;
 mod defaults;
@@ -21,4 +23,5 @@ mod records;
 mod runtimes;
 mod schema;
 mod server;
+mod tls;
 mod verbs;

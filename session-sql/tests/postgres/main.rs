@@ -8,6 +8,8 @@
 
 mod batches;
 mod cancellation;
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod common;
 mod damage;
 mod faults;
@@ -21,4 +23,5 @@ mod records;
 mod runtimes;
 mod schema;
 mod server;
+mod tls;
 mod verbs;
