@@ -16,6 +16,10 @@
 mod batching;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod home;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod host_list;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod hosts;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -24,3 +28,8 @@ pub mod postgres;
 pub mod sqlite;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod table_name;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod target_session;
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use target_session::TargetSession;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::mysql::MySqlPoolOptions;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, MySql, MySqlConnection, MySqlPool};
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use super::config::MysqlConfig;
 use super::error::{Failure, from_connecting};
 use super::settings::Settings;
 use crate::home::Home;
+use crate::hosts::Hosts;
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -38,12 +39,12 @@ struct Site {
     home: Home,
     pool: MySqlPool,
     /// How to make the next pool; `None` for one of the application.
-    plan: Option<Arc<(MySqlPoolOptions, MySqlConnectOptions)>>,
+    plan: Option<Arc<(MySqlPoolOptions, Hosts<MySql>)>>,
 }
 
 impl Site {
-    fn new(home: Home, pool: MySqlPoolOptions, connection: MySqlConnectOptions) -> Self {
-        let plan = Arc::new((pool, connection));
+    fn new(home: Home, pool: MySqlPoolOptions, hosts: Hosts<MySql>) -> Self {
+        let plan = Arc::new((pool, hosts));
         Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan) }
     }
 
@@ -60,15 +61,16 @@ impl Site {
 }
 
 /// Whose tasks that look after the pool run at `home`, too.
-fn lazy_pool(home: &Home, plan: &(MySqlPoolOptions, MySqlConnectOptions)) -> MySqlPool {
+fn lazy_pool(home: &Home, plan: &(MySqlPoolOptions, Hosts<MySql>)) -> MySqlPool {
     let _at_home = home.enter();
-    plan.0.clone().connect_lazy_with(plan.1.clone())
+    plan.0.clone().connect_lazy_with(plan.1.current())
 }
 
 impl Connections {
     /// A pool of the driver's own; connections are made when they are needed.
-    pub(super) fn open(config: &MysqlConfig, options: MySqlConnectOptions, home: Home) -> Self {
+    pub(super) fn open(config: &MysqlConfig, hosts: Hosts<MySql>, home: Home) -> Self {
         let settings = Settings::new(config.lock_timeout, config.statement_timeout);
+        let (fresh, idle) = (hosts.clone(), hosts.clone());
         let pool = MySqlPoolOptions::new()
             .max_connections(config.max_connections.get())
             .acquire_timeout(config.acquire_timeout)
@@ -76,18 +78,25 @@ impl Connections {
             // a while, as after a restart of the server.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
-                let settings = settings.clone();
-                Box::pin(async move { settings.apply(connection).await })
-            })
-            .before_acquire(|connection, about| {
+                let (hosts, settings) = (fresh.clone(), settings.clone());
                 Box::pin(async move {
+                    settings.apply(connection).await?;
+                    hosts.check(connection).await
+                })
+            })
+            .before_acquire(move |connection, about| {
+                let is_outdated = idle.have_moved_within(about.age);
+                Box::pin(async move {
+                    if is_outdated {
+                        return Ok(false);
+                    }
                     if about.idle_for > TRUSTED_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             });
-        Self::on(config, Site::new(home, pool, options))
+        Self::on(config, Site::new(home, pool, hosts))
     }
 
     /// A pool of the application.
@@ -121,24 +130,26 @@ impl Connections {
     ) -> Result<T> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ErrorKind::Overloaded)?;
         let connections = self.clone();
-        let Site { home, pool, .. } = self.site().lasting()?.clone();
-        home.run(async move {
-            let _place = place;
-            let mut connection = connections.acquire(&pool).await?;
-            let _at_work = AtWork::new(&connections.at_work);
-            let result = timeout(limit, work(&mut connection)).await;
-            let Ok(result) = result else {
-                discard(connection);
-                return Err(Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
-            };
-            result.map_err(|failure| {
-                if failure.spoils_connection {
-                    discard(connection);
-                }
-                failure.error
+        let site = self.site().lasting()?.clone();
+        site.home
+            .clone()
+            .run(async move {
+                let _place = place;
+                let mut connection = connections.acquire(&site).await?;
+                let _at_work = AtWork::new(&connections.at_work);
+                let result = timeout(limit, work(&mut connection)).await;
+                let Ok(result) = result else {
+                    discard(connection, &site);
+                    return Err(Error::describe(ErrorKind::Timeout, "the server did not answer in time"));
+                };
+                result.map_err(|failure| {
+                    if failure.spoils_connection {
+                        discard(connection, &site);
+                    }
+                    failure.error
+                })
             })
-        })
-        .await
+            .await
     }
 
     fn site(&self) -> MutexGuard<'_, Site> {
@@ -146,8 +157,14 @@ impl Connections {
         self.site.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn acquire(&self, pool: &MySqlPool) -> Result<PoolConnection<MySql>> {
-        match timeout(self.acquire_timeout, pool.acquire()).await {
+    async fn ask_pool(&self, site: &Site) -> Result<PoolConnection<MySql>, sqlx::Error> {
+        let Some(plan) = &site.plan else { return site.pool.acquire().await };
+        let is_connecting = || site.pool.size() as usize > self.at_work.load(Ordering::Relaxed);
+        plan.1.acquire(&site.pool, is_connecting).await
+    }
+
+    async fn acquire(&self, site: &Site) -> Result<PoolConnection<MySql>> {
+        match timeout(self.acquire_timeout, self.ask_pool(site)).await {
             Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
                 // Where verbs have connections the server lets them in: there are too few. It may also be that all
                 // of the pool's places are taken by attempts to connect.
@@ -194,8 +211,11 @@ impl Drop for AtWork {
 }
 
 /// Closes a connection that may be in the middle of something, without waiting for the server.
-fn discard(connection: PoolConnection<MySql>) {
+fn discard(connection: PoolConnection<MySql>, site: &Site) {
     drop(connection.detach());
+    if let Some(plan) = &site.plan {
+        plan.1.suspect(&site.pool);
+    }
 }
 
 /// How long a connection may have been idle to be used without a test.

@@ -76,6 +76,7 @@
 mod backend;
 mod config;
 mod connections;
+mod dialect;
 mod error;
 mod packet;
 mod row;

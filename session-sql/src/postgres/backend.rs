@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+    CreateOutcome, Cursor, DeleteOutcome, Listing, Principal, Purged, Record, Result, Revision,
+    SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::batches::{Batched, Batches, Create, Delete, Load, Touch, Update};
-use super::config::{PostgresConfig, address};
+use super::config::PostgresConfig;
 use super::connections::{Connections, Work};
-use super::error::{Failure, from_first_connecting};
+use super::error::Failure;
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
 use crate::batching::{Lane, Request, Verb};
 use crate::home::Home;
+use crate::hosts::Hosts;
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
 ///
@@ -48,25 +48,26 @@ struct Entry<R: Request> {
 }
 
 impl PostgresBackend {
-    /// Connects to the server that `config` describes.
+    /// Connects to the server that `config` describes, or to the first of several that is fit.
     ///
     /// Finds out at once whether it answers, lets the role in, and has the table as it should be.
     ///
     /// # Errors
     ///
-    /// - [`Config`](ErrorKind::Config): no such database, role or password; a right is missing; TLS cannot be
+    /// - [`Config`](session_core::ErrorKind::Config): no such database, role or password; a right is missing; TLS cannot be
     ///   agreed on; the table's name or a timeout is out of its limits; not called in Tokio's runtime.
-    /// - [`SchemaMissing`](ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
+    /// - [`SchemaMissing`](session_core::ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
     ///   or one of that name has other columns.
-    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, or takes no connections now.
-    /// - [`Overloaded`](ErrorKind::Overloaded): the server has as many connections as it may have.
-    /// - [`Timeout`](ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
+    /// - [`Unavailable`](session_core::ErrorKind::Unavailable): the server cannot be reached, or takes no connections now; or none
+    ///   of several takes writes.
+    /// - [`Overloaded`](session_core::ErrorKind::Overloaded): the server has as many connections as it may have.
+    /// - [`Timeout`](session_core::ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
     pub async fn connect(config: PostgresConfig) -> Result<Self> {
         let table = QualifiedName::parse(&config.table)?;
         let home = Home::choose()?;
-        let options = prepare(&home, &config, &table).await?;
+        let hosts = prepare(&home, &config, &table).await?;
         let batches = Batches::new(&table, config.statement_cache);
-        Ok(Self::on(Connections::open(&config, options, home), batches))
+        Ok(Self::on(Connections::open(&config, hosts, home), batches))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -219,29 +220,22 @@ impl<R: Request> Entry<R> {
     }
 }
 
-/// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
-async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<PgConnectOptions> {
+/// Finds the server, and makes the table ready on a connection of its own: unlike the pool's, it says why it could
+/// not be made.
+async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<Hosts<Postgres>> {
     config.check()?;
-    let options = config.connect_options();
+    let hosts = config.hosts();
     let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
     let table = table.clone();
     home.run(async move {
-        let place = address(&options);
-        let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => {
-                let over_network = options.get_socket().is_none();
-                return Err(unreachable(from_first_connecting(error, over_network).error(), &place));
-            }
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
-        };
+        let mut connection = hosts.connect().await?;
         match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {
             Ok(result) => result.map_err(|failure| failure.error())?,
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
+            Err(_) => return Err(hosts.silent()),
         }
         // All is done: how the parting goes changes nothing.
         let _ = timeout(patience, connection.close()).await;
-        Ok(options)
+        Ok(hosts)
     })
     .await
 }
@@ -256,10 +250,6 @@ async fn make_ready(
     } else {
         schema::check(connection, table).await
     }
-}
-
-fn unreachable(error: Error, place: &str) -> Error {
-    error.with_detail(format!("no connection to the Postgres server at {place}"))
 }
 
 const PURGE_CHUNK: usize = 500;

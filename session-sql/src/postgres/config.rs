@@ -5,8 +5,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Postgres};
+
+use crate::TargetSession;
+use crate::hosts::Hosts;
 
 /// Where the server is, and how to treat it.
 ///
@@ -29,6 +32,15 @@ pub struct PostgresConfig {
     /// trusted besides those of the system, so anything less lets in whoever has one of theirs. Not used with
     /// a pool of the application.
     pub connection: PgConnectOptions,
+
+    /// Further servers of the same sessions, such as the replicas of which one takes the primary's place when that
+    /// fails, in the order in which they are asked. Default none. Not used with a pool of the application.
+    pub alternatives: Vec<PgConnectOptions>,
+
+    /// Which of the servers connections may go to. Default `None`: those that take writes
+    /// ([`ReadWrite`](TargetSession::ReadWrite)) if there are alternatives, else
+    /// [`Any`](TargetSession::Any). Not used with a pool of the application.
+    pub target_session: Option<TargetSession>,
 
     /// The table, with its schema (`web.sessions`) or without: then the connection's `search_path` finds
     /// it. Default `sessions`; each part at most 48 lower-case ASCII letters, digits and underscores.
@@ -79,10 +91,13 @@ impl PostgresConfig {
     /// The server at a URL, as libpq writes them, with options of libpq and of this driver:
     /// `postgres://role:password@host:5432/database?sslmode=verify-full&table=web.sessions`.
     ///
+    /// Several hosts stand side by side: `postgres://role:password@first:5432,second:5433/database`. A connection goes
+    /// to the first that lets it in and, unless `target_session_attrs` is `any`, takes writes.
+    ///
     /// What it leaves out comes from `PGHOST`, `PGUSER` and their like, and the password from `~/.pgpass`.
     ///
     /// - libpq's: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`,
-    ///   `password`, `application_name`, `options`, and `connect_timeout` in seconds, as there. With
+    ///   `password`, `application_name`, `options`, `target_session_attrs` (`read-write` or `any`), and `connect_timeout` in seconds, as there. With
     ///   `sslrootcert` (a file of PEM, or `system`) the server's certificate is checked: as `verify-ca` says with
     ///   `sslmode=require`, like libpq, or without `sslmode`; with `system` as `verify-full` says.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
@@ -102,6 +117,8 @@ impl PostgresConfig {
     pub fn new(connection: PgConnectOptions) -> Self {
         Self {
             connection,
+            alternatives: Vec::new(),
+            target_session: None,
             table: "sessions".to_owned(),
             max_connections: NonZeroU32::MIN.saturating_add(9),
             connect_timeout: Duration::from_secs(5),
@@ -112,6 +129,20 @@ impl PostgresConfig {
             statement_cache: true,
             auto_migrate: false,
         }
+    }
+
+    /// Adds a server to the [`alternatives`](Self::alternatives).
+    #[must_use]
+    pub fn with_alternative(mut self, connection: PgConnectOptions) -> Self {
+        self.alternatives.push(connection);
+        self
+    }
+
+    /// Replaces [`target_session`](Self::target_session).
+    #[must_use]
+    pub fn with_target_session(mut self, target_session: TargetSession) -> Self {
+        self.target_session = Some(target_session);
+        self
     }
 
     /// Replaces [`table`](Self::table).
@@ -193,11 +224,21 @@ impl PostgresConfig {
         Ok(())
     }
 
-    /// How the driver's own connections are made.
-    pub(super) fn connect_options(&self) -> PgConnectOptions {
+    /// The servers that the driver's own connections may go to.
+    pub(super) fn hosts(&self) -> Hosts<Postgres> {
+        let servers = std::iter::once(&self.connection).chain(&self.alternatives);
+        let candidates: Vec<_> = servers.map(|server| self.connect_options(server)).collect();
+        let target = self.target_session.unwrap_or(match self.alternatives.is_empty() {
+            true => TargetSession::Any,
+            false => TargetSession::ReadWrite,
+        });
+        Hosts::new(candidates, target == TargetSession::ReadWrite, self.connect_timeout)
+    }
+
+    /// How the driver's own connections to one of them are made.
+    fn connect_options(&self, server: &PgConnectOptions) -> PgConnectOptions {
         let millis = |timeout: Duration| timeout.as_millis().to_string();
-        let mut options = self
-            .connection
+        let mut options = server
             .clone()
             // Floats are no concern of this table, and poolers refuse startup parameters they do not know.
             .extra_float_digits(None)
@@ -236,6 +277,8 @@ impl fmt::Debug for PostgresConfig {
         // Taken apart, so that a new field is shown or hidden on purpose.
         let Self {
             connection,
+            alternatives,
+            target_session,
             table,
             max_connections,
             connect_timeout,
@@ -248,6 +291,8 @@ impl fmt::Debug for PostgresConfig {
         } = self;
         f.debug_struct("PostgresConfig")
             .field("connection", &format_args!("{}", address(connection)))
+            .field("alternatives", &alternatives.iter().map(address).collect::<Vec<_>>())
+            .field("target_session", target_session)
             .field("table", table)
             .field("max_connections", max_connections)
             .field("connect_timeout", connect_timeout)

@@ -9,16 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::config::PostgresConfig;
 use super::error::{Failure, from_connecting};
-use super::parking::{Borrowed, Parking};
+use super::parking::{Borrowed, Parking, Seeker};
 use crate::batching::{Connector, Lane, Limits, Request, Verb, serve};
 use crate::home::Home;
+use crate::hosts::Hosts;
 
 /// Work on a connection.
 pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
@@ -39,14 +41,14 @@ struct Site {
     home: Home,
     pool: PgPool,
     /// How to make the next pool; `None` for one of the application.
-    plan: Option<Arc<(PgPoolOptions, PgConnectOptions)>>,
+    plan: Option<Arc<(PgPoolOptions, Hosts<Postgres>)>>,
     /// Of a pool that nobody else uses.
     parking: Option<Arc<Parking>>,
 }
 
 impl Site {
-    fn new(home: Home, pool: PgPoolOptions, connection: PgConnectOptions) -> Self {
-        let plan = Arc::new((pool, connection));
+    fn new(home: Home, pool: PgPoolOptions, hosts: Hosts<Postgres>) -> Self {
+        let plan = Arc::new((pool, hosts));
         Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan), parking: Some(Arc::default()) }
     }
 
@@ -61,32 +63,56 @@ impl Site {
         }
         Ok(self)
     }
+
+    /// A parked connection that leads where new ones go.
+    fn take<'a>(&self, parking: &'a Parking) -> Result<Borrowed, Seeker<'a>> {
+        loop {
+            match parking.take() {
+                // The pool ends it.
+                Ok(borrowed) if self.is_outdated(&borrowed) => drop(borrowed),
+                taken => return taken,
+            }
+        }
+    }
+
+    fn is_outdated(&self, borrowed: &Borrowed) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.1.have_moved_within(borrowed.since.elapsed()))
+    }
 }
 
 /// Whose tasks that look after the pool run at `home`, too.
-fn lazy_pool(home: &Home, plan: &(PgPoolOptions, PgConnectOptions)) -> PgPool {
+fn lazy_pool(home: &Home, plan: &(PgPoolOptions, Hosts<Postgres>)) -> PgPool {
     let _at_home = home.enter();
-    plan.0.clone().connect_lazy_with(plan.1.clone())
+    plan.0.clone().connect_lazy_with(plan.1.current())
 }
 
 impl Connections {
     /// A pool of the driver's own; connections are made when they are needed.
-    pub(super) fn open(config: &PostgresConfig, options: PgConnectOptions, home: Home) -> Self {
+    pub(super) fn open(config: &PostgresConfig, hosts: Hosts<Postgres>, home: Home) -> Self {
+        let (fresh, idle) = (hosts.clone(), hosts.clone());
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections.get())
             .acquire_timeout(config.acquire_timeout)
             // Instead of a round trip before each verb, one before those that find a connection unused for
             // a while, as after a restart of the server.
             .test_before_acquire(false)
-            .before_acquire(|connection, about| {
+            .after_connect(move |connection, _| {
+                let hosts = fresh.clone();
+                Box::pin(async move { hosts.check(connection).await })
+            })
+            .before_acquire(move |connection, about| {
+                let is_outdated = idle.have_moved_within(about.age);
                 Box::pin(async move {
+                    if is_outdated {
+                        return Ok(false);
+                    }
                     if about.idle_for > TRUSTED_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             });
-        Self::on(config, Site::new(home, pool, options))
+        Self::on(config, Site::new(home, pool, hosts))
     }
 
     /// A pool of the application.
@@ -180,18 +206,24 @@ impl Connections {
 
     async fn acquire(&self, site: &Site) -> Result<Lease, Failure> {
         let parking = site.parking.clone();
-        let parked = parking.as_deref().map(Parking::take);
+        let parked = parking.as_deref().map(|parking| site.take(parking));
         let borrowed = match parked {
             Some(Ok(borrowed)) => borrowed,
             // A seeker until there is a connection.
-            None | Some(Err(_)) => match timeout(self.acquire_timeout, site.pool.acquire()).await {
+            None | Some(Err(_)) => match timeout(self.acquire_timeout, self.ask_pool(site)).await {
                 Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => return Err(self.time_is_up()),
                 Ok(Err(error)) => return Err(from_connecting(error)),
                 Ok(Ok(connection)) => Borrowed::new(connection),
             },
         };
         let _at_work = AtWork::new(&self.at_work);
-        Ok(Lease { borrowed, parking: site.parking.clone(), _at_work })
+        Ok(Lease { borrowed, site: site.clone(), _at_work })
+    }
+
+    async fn ask_pool(&self, site: &Site) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let Some(plan) = &site.plan else { return site.pool.acquire().await };
+        let is_connecting = || site.pool.size() as usize > self.at_work.load(Ordering::Relaxed);
+        plan.1.acquire(&site.pool, is_connecting).await
     }
 
     /// Why there was no connection in time.
@@ -241,14 +273,14 @@ impl Connector for Lender {
 /// A connection that is in use. Dropped, it goes back to its pool.
 struct Lease {
     borrowed: Borrowed,
-    parking: Option<Arc<Parking>>,
+    site: Site,
     _at_work: AtWork,
 }
 
 impl Lease {
     /// Gives back a connection that can be used again at once.
     fn release(self) {
-        if let Some(parking) = self.parking {
+        if let Some(parking) = self.site.parking {
             parking.put(self.borrowed);
         }
     }
@@ -256,6 +288,9 @@ impl Lease {
     /// Closes a connection that may be in the middle of something, without waiting for the server.
     fn discard(self) {
         drop(self.borrowed.connection.detach());
+        if let Some(plan) = &self.site.plan {
+            plan.1.suspect(&self.site.pool);
+        }
     }
 }
 

@@ -99,6 +99,7 @@ mod backend;
 mod batches;
 mod config;
 mod connections;
+mod dialect;
 mod error;
 mod parking;
 mod row;

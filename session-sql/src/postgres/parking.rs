@@ -18,7 +18,7 @@ const ABSENCE: Duration = Duration::from_secs(60);
 /// A connection out of the pool.
 pub(super) struct Borrowed {
     pub(super) connection: PoolConnection<Postgres>,
-    since: Instant,
+    pub(super) since: Instant,
 }
 
 impl Borrowed {

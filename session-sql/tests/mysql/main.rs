@@ -16,7 +16,10 @@ mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod hosts;
 mod private_server;
+#[path = "../shared/proxy.rs"]
+mod proxy;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;

@@ -22,7 +22,7 @@ const NOBODY: u32 = 65_534;
 
 pub(crate) struct PrivateServer {
     directory: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     process: Option<Child>,
 }
 

@@ -16,10 +16,14 @@ mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod hosts;
 mod private_server;
+#[path = "../shared/proxy.rs"]
+mod proxy;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
+mod replicas;
 mod runtimes;
 mod schema;
 mod server;
