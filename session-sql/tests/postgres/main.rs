@@ -23,6 +23,7 @@ mod proxy;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
+mod replica;
 mod replicas;
 mod runtimes;
 mod schema;
