@@ -55,7 +55,8 @@ impl PostgresBackend {
     /// # Errors
     ///
     /// - [`Config`](session_core::ErrorKind::Config): no such database, role or password; a right is missing; TLS cannot be
-    ///   agreed on; the table's name or a timeout is out of its limits; not called in Tokio's runtime.
+    ///   agreed on; the table's name or a timeout is out of its limits; the table is `UNLOGGED` and `unlogged` is
+    ///   off, or the other way round; not called in Tokio's runtime.
     /// - [`SchemaMissing`](session_core::ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
     ///   or one of that name has other columns.
     /// - [`Unavailable`](session_core::ErrorKind::Unavailable): the server cannot be reached, or takes no connections now; or none
@@ -86,7 +87,7 @@ impl PostgresBackend {
         connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move {
-                    let prepared = make_ready(connection, &table, config.auto_migrate).await;
+                    let prepared = make_ready(connection, &table, &config).await;
                     prepared.map_err(Failure::spoiling)
                 })
             })
@@ -225,16 +226,15 @@ impl<R: Request> Entry<R> {
 async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<Hosts<Postgres>> {
     config.check()?;
     let hosts = config.hosts();
-    let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
-    let table = table.clone();
+    let (config, table) = (config.clone(), table.clone());
     home.run(async move {
         let mut connection = hosts.connect().await?;
-        match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {
+        match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, &config)).await {
             Ok(result) => result.map_err(|failure| failure.error())?,
             Err(_) => return Err(hosts.silent()),
         }
         // All is done: how the parting goes changes nothing.
-        let _ = timeout(patience, connection.close()).await;
+        let _ = timeout(config.connect_timeout, connection.close()).await;
         Ok(hosts)
     })
     .await
@@ -243,12 +243,12 @@ async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) ->
 async fn make_ready(
     connection: &mut PgConnection,
     table: &QualifiedName,
-    auto_migrate: bool,
+    config: &PostgresConfig,
 ) -> Result<(), Failure> {
-    if auto_migrate {
-        schema::migrate(connection, table).await
+    if config.auto_migrate {
+        schema::migrate(connection, table, config.unlogged).await
     } else {
-        schema::check(connection, table).await
+        schema::check(connection, table, config.unlogged).await
     }
 }
 

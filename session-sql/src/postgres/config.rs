@@ -85,6 +85,13 @@ pub struct PostgresConfig {
     /// role that serves sessions need not be one that may create tables. With `false` connecting to a
     /// database without them is `SchemaMissing`.
     pub auto_migrate: bool,
+
+    /// Whether the table is `UNLOGGED`. Default `false`. Writes are cheaper then, as the server keeps no log of them;
+    /// a crash of the server leaves the table empty, every user signed out, and so does a failover, as replicas do not
+    /// get it. Made so with a table that is missing; connecting to one that is not as said here is
+    /// [`Config`](ErrorKind::Config), and `ALTER TABLE sessions SET UNLOGGED` (or `LOGGED`) makes it so, while nobody
+    /// can use it.
+    pub unlogged: bool,
 }
 
 impl PostgresConfig {
@@ -101,7 +108,7 @@ impl PostgresConfig {
     ///   `sslrootcert` (a file of PEM, or `system`) the server's certificate is checked: as `verify-ca` says with
     ///   `sslmode=require`, like libpq, or without `sslmode`; with `system` as `verify-full` says.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
-    ///   `statement_cache`, `auto_migrate`, and in milliseconds `acquire_timeout`, `statement_timeout` and
+    ///   `statement_cache`, `auto_migrate`, `unlogged`, and in milliseconds `acquire_timeout`, `statement_timeout` and
     ///   `lock_timeout`.
     ///
     /// # Errors
@@ -128,6 +135,7 @@ impl PostgresConfig {
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
             statement_cache: true,
             auto_migrate: false,
+            unlogged: false,
         }
     }
 
@@ -205,6 +213,13 @@ impl PostgresConfig {
     #[must_use]
     pub fn with_auto_migrate(mut self, auto_migrate: bool) -> Self {
         self.auto_migrate = auto_migrate;
+        self
+    }
+
+    /// Replaces [`unlogged`](Self::unlogged).
+    #[must_use]
+    pub fn with_unlogged(mut self, unlogged: bool) -> Self {
+        self.unlogged = unlogged;
         self
     }
 
@@ -288,6 +303,7 @@ impl fmt::Debug for PostgresConfig {
             queue_capacity,
             statement_cache,
             auto_migrate,
+            unlogged,
         } = self;
         f.debug_struct("PostgresConfig")
             .field("connection", &format_args!("{}", address(connection)))
@@ -302,6 +318,7 @@ impl fmt::Debug for PostgresConfig {
             .field("queue_capacity", queue_capacity)
             .field("statement_cache", statement_cache)
             .field("auto_migrate", auto_migrate)
+            .field("unlogged", unlogged)
             .finish()
     }
 }
@@ -335,7 +352,7 @@ mod tests {
         assert_eq!(config.statement_timeout, Duration::from_secs(2));
         assert_eq!(config.lock_timeout, Duration::from_secs(1));
         assert_eq!(config.queue_capacity.get(), 1024);
-        assert!(config.statement_cache && !config.auto_migrate);
+        assert!(config.statement_cache && !config.auto_migrate && !config.unlogged);
     }
 
     #[test]

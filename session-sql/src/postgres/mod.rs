@@ -110,4 +110,4 @@ mod verbs;
 
 pub use backend::PostgresBackend;
 pub use config::PostgresConfig;
-pub use schema::schema_sql;
+pub use schema::{schema_sql, unlogged_schema_sql};

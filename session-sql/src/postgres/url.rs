@@ -125,6 +125,7 @@ fn apply(mut config: PostgresConfig, (name, value): (String, String)) -> Result<
         "queue_capacity" => config.queue_capacity = read(&name, &value)?,
         "statement_cache" => config.statement_cache = read(&name, &value)?,
         "auto_migrate" => config.auto_migrate = read(&name, &value)?,
+        "unlogged" => config.unlogged = read(&name, &value)?,
         "acquire_timeout" => config.acquire_timeout = Duration::from_millis(read(&name, &value)?),
         "statement_timeout" => config.statement_timeout = Duration::from_millis(read(&name, &value)?),
         "lock_timeout" => config.lock_timeout = Duration::from_millis(read(&name, &value)?),
@@ -159,7 +160,7 @@ mod tests {
         let config = parse(
             "postgresql://role:p%40ss@host:1234/db?sslmode=require&table=web.sessions&application_name=shop%20x\
              &max_connections=3&queue_capacity=4&statement_cache=false&auto_migrate=true&connect_timeout=7\
-             &acquire_timeout=8&statement_timeout=9&lock_timeout=10",
+             &unlogged=true&acquire_timeout=8&statement_timeout=9&lock_timeout=10",
         )
         .unwrap();
         let connection = &config.connection;
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(connection.get_application_name(), Some("shop x"));
         assert_eq!(config.table, "web.sessions");
         assert_eq!((config.max_connections.get(), config.queue_capacity.get()), (3, 4));
-        assert!(!config.statement_cache && config.auto_migrate);
+        assert!(!config.statement_cache && config.auto_migrate && config.unlogged);
         assert_eq!(config.connect_timeout, Duration::from_secs(7));
         assert_eq!(config.acquire_timeout, Duration::from_millis(8));
         assert_eq!(config.statement_timeout, Duration::from_millis(9));
@@ -249,6 +250,7 @@ mod tests {
             ("postgres://role@host/db?max_connections=0", "`max_connections`"),
             ("postgres://role@host/db?queue_capacity=hunter2", "`queue_capacity`"),
             ("postgres://role@host/db?auto_migrate=hunter2", "`auto_migrate`"),
+            ("postgres://role@host/db?unlogged=hunter2", "`unlogged`"),
             ("postgres://role@host/db?lock_timeout=-1", "`lock_timeout`"),
             ("postgres://role@host/db?hunter2", "options are written"),
             ("postgres://role@host/db?table=%ff", "UTF-8"),

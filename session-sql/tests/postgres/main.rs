@@ -29,4 +29,5 @@ mod runtimes;
 mod schema;
 mod server;
 mod tls;
+mod unlogged;
 mod verbs;
