@@ -84,11 +84,19 @@ impl<DB: Dialect> Hosts<DB> {
     }
 
     /// A connection to the first server that is fit, to which those of the pool go as well from then on. Or what is
-    /// wrong with each.
+    /// wrong with each. They are asked one after the other.
     pub(crate) async fn connect(&self) -> Result<DB::Connection, Error> {
-        let (index, connection) = self.find().await.map_err(nobody::<DB>)?;
-        self.place().current = index;
-        Ok(connection)
+        let mut refusals = Vec::new();
+        for index in 0..self.0.candidates.len() {
+            match self.attempt(index).await {
+                Ok(connection) => {
+                    self.place().current = index;
+                    return Ok(connection);
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(nobody::<DB>(refusals))
     }
 
     /// The error of the current server when it lets somebody in and then does not answer.
@@ -162,27 +170,27 @@ impl<DB: Dialect> Hosts<DB> {
         self.0.candidates.len() > 1
     }
 
-    /// Asks the servers in their order, from the current one on. Each is asked when the one before it has said no or
-    /// has not answered for a moment; of several that are fit, the first to answer is taken.
-    async fn find(&self) -> Result<(usize, DB::Connection), Vec<Refusal>> {
-        let first = self.place().current;
-        let count = self.0.candidates.len();
-        let mut next = (0..count).map(|offset| (first + offset) % count);
+    /// The first server to answer that it is fit. The current one is asked ahead of the others and stays if it is well
+    /// and merely slow: they begin when it has said no, or after a while.
+    async fn find(&self) -> Option<(usize, DB::Connection)> {
+        let current = self.place().current;
         let mut attempts = JoinSet::new();
-        let mut refusals = Vec::new();
-        loop {
-            if let Some(index) = next.next() {
-                let hosts = self.clone();
-                attempts.spawn(async move { (index, hosts.attempt(index).await) });
-            }
-            let patience = if next.len() == 0 { self.0.patience + PAUSE } else { PAUSE };
-            match timeout(patience, attempts.join_next()).await {
-                Ok(Some(Ok((index, Ok(connection))))) => return Ok((index, connection)),
-                Ok(Some(Ok((_, Err(refusal))))) => refusals.push(refusal),
-                Ok(None) if next.len() == 0 => return Err(refusals),
-                Ok(Some(Err(_)) | None) | Err(_) => {}
+        let others = (0..self.0.candidates.len()).filter(|index| *index != current);
+        for index in std::iter::once(current).chain(others) {
+            let hosts = self.clone();
+            attempts.spawn(async move { (index, hosts.attempt(index).await) });
+            if index == current
+                && let Ok(Some(Ok((index, Ok(connection))))) = timeout(LEAD, attempts.join_next()).await
+            {
+                return Some((index, connection));
             }
         }
+        while let Some(answer) = attempts.join_next().await {
+            if let Ok((index, Ok(connection))) = answer {
+                return Some((index, connection));
+            }
+        }
+        None
     }
 
     async fn attempt(&self, index: usize) -> Result<DB::Connection, Refusal> {
@@ -209,7 +217,7 @@ impl<DB: Dialect> Hosts<DB> {
     }
 }
 
-/// What a caller is told of servers of which none is fit. A mistake of the configuration is what can be mended.
+/// What a caller is told of one or several servers, of which none is fit. A mistake of the configuration is what can be mended.
 fn nobody<DB: Dialect>(mut refusals: Vec<Refusal>) -> Error {
     let name = <DB as Database>::NAME;
     let detail = match &*refusals {
@@ -223,10 +231,7 @@ fn nobody<DB: Dialect>(mut refusals: Vec<Refusal>) -> Error {
         }
     };
     let worst = refusals.iter().position(|refusal| refusal.error.kind() == ErrorKind::Config).unwrap_or(0);
-    match refusals.is_empty() {
-        true => Error::describe(ErrorKind::Internal, "the attempts to connect have ended by themselves"),
-        false => refusals.swap_remove(worst).error.with_detail(detail),
-    }
+    refusals.swap_remove(worst).error.with_detail(detail)
 }
 
 impl fmt::Display for Refusal {
@@ -258,7 +263,7 @@ impl<DB: Dialect> Search<DB> {
     async fn run(self, pool: &Pool<DB>) {
         let shared = &self.0.0;
         loop {
-            if let Ok((index, connection)) = self.0.find().await {
+            if let Some((index, connection)) = self.0.find().await {
                 self.move_to(index, pool);
                 let _ = timeout(PAUSE, connection.close()).await;
                 return;
@@ -334,6 +339,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// How long a server may be silent until the next one is asked as well, a pool may be at a loss until somebody looks
-/// for another server, and a search that found none pauses.
+/// How much earlier than the others the current server is asked, so that a busy one is not left for being slow.
+const LEAD: Duration = Duration::from_secs(1);
+
+/// How long a pool may be at a loss until somebody looks for another server, and a search that found none pauses.
 const PAUSE: Duration = Duration::from_millis(250);

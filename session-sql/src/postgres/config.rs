@@ -53,8 +53,8 @@ pub struct PostgresConfig {
     /// application.
     pub max_connections: NonZeroU32,
 
-    /// How long [`connect`](super::PostgresBackend::connect) waits for the server's welcome. Default 5 s; at
-    /// least 1 ms, at most an hour. Not used with a pool of the application.
+    /// How long [`connect`](super::PostgresBackend::connect) waits for the server's welcome, of several
+    /// for that of each. Default 5 s; at least 1 ms, at most an hour. Not used with a pool of the application.
     pub connect_timeout: Duration,
 
     /// How long a verb waits to be begun: behind others, for a free connection, or for a new one to be made. Default

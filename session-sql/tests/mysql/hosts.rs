@@ -12,6 +12,9 @@ use sqlx::{Connection, Executor, MySqlConnection};
 /// Where a test waits no longer for what does not come.
 const LONG: Duration = Duration::from_secs(60);
 
+/// For what is silent: the other one must answer within it.
+const WAIT: Duration = Duration::from_secs(5);
+
 fn url_of(ports: &[u16], account: &str, options: &str) -> String {
     let places: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     format!("mysql://{account}:x@{}/shop?{options}", places.join(","))
@@ -142,6 +145,16 @@ async fn a_server_that_has_ended_is_left_and_may_be_the_next_one_again() {
     assert_eq!(until_answered(async || data(&backend).await).await, "first");
 }
 
+/// No connection is lost that could tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_before_it_was_used_is_left() {
+    let Some(mut servers) = two_servers().await else { return };
+    let url = url_of(&servers.each_ref().map(|server| server.port), "clerk", "");
+    let backend = MysqlBackend::connect(config(&url)).await.unwrap();
+    servers[0].kill();
+    assert_eq!(until_answered(async || data(&backend).await).await, "second");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_falls_silent_is_left() {
     let Some(servers) = two_servers().await else { return };
@@ -151,7 +164,7 @@ async fn a_server_that_falls_silent_is_left() {
     assert_eq!(data(&backend).await.unwrap(), "first");
     proxy.fall_silent();
     assert_eq!(until_answered(async || data(&backend).await).await, "second");
-    // Nor does a new backend wait for it.
-    let backend = MysqlBackend::connect(config(&url)).await.unwrap();
+    // A new backend waits for it as long as it is told to.
+    let backend = MysqlBackend::connect(config(&url).with_connect_timeout(WAIT)).await.unwrap();
     assert_eq!(data(&backend).await.unwrap(), "second");
 }

@@ -1,6 +1,6 @@
 //! Several servers in one URL: where connections go, and where they go next.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::{LONG, create, id, now, patient, record, shown};
 use crate::private_server::{PASSWORD, PrivateServer};
@@ -9,6 +9,9 @@ use crate::replicas::url_of;
 use session_core::{ErrorKind, SessionBackend};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use sqlx::Executor;
+
+/// For what is silent: the other one must answer within it.
+const WAIT: Duration = Duration::from_secs(5);
 
 fn config(url: &str) -> PostgresConfig {
     PostgresConfig::from_url(url).unwrap().with_auto_migrate(true).with_connect_timeout(LONG)
@@ -51,18 +54,19 @@ async fn sessions_go_to_the_primary_wherever_it_stands() {
 
     // Who wants any gets the first.
     let any = url_of(&[&replica, &primary], "target_session_attrs=any");
-    let alone = url_of(&[&replica], "");
-    for url in [any, alone] {
-        let backend = PostgresBackend::connect(config(&url)).await.unwrap();
-        assert_eq!(backend.load(id(2), now()).await.unwrap(), None);
-        for error in [
-            backend.create(id(2), record("x"), now()).await.unwrap_err(),
-            backend.touch(id(1), now(), now()).await.unwrap_err(),
-            backend.delete(id(1), None, now()).await.unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-            assert!(shown(&error).contains("read-only"), "{error:?}");
-        }
+    let backend = PostgresBackend::connect(config(&any)).await.unwrap();
+    let error = backend.touch(id(1), now(), now()).await.unwrap_err();
+    assert!(shown(&error).contains("read-only"), "{error:?}");
+
+    let backend = PostgresBackend::connect(config(&url_of(&[&replica], ""))).await.unwrap();
+    assert_eq!(backend.load(id(2), now()).await.unwrap(), None);
+    for error in [
+        backend.create(id(2), record("x"), now()).await.unwrap_err(),
+        backend.touch(id(1), now(), now()).await.unwrap_err(),
+        backend.delete(id(1), None, now()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert!(shown(&error).contains("read-only"), "{error:?}");
     }
 }
 
@@ -142,6 +146,16 @@ async fn a_server_that_has_ended_is_left_and_may_be_the_next_one_again() {
     assert_eq!(loaded, Some(record("first")));
 }
 
+/// No connection is lost that could tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_before_it_was_used_is_left() {
+    let Some(mut servers) = two_servers().await else { return };
+    let backend = PostgresBackend::connect(config(&url_of(&servers.each_ref(), ""))).await.unwrap();
+    servers[0].stop();
+    let loaded = until_answered(async || backend.load(id(1), now()).await).await;
+    assert_eq!(loaded, Some(record("second")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_falls_silent_is_left() {
     let Some(servers) = two_servers().await else { return };
@@ -153,7 +167,7 @@ async fn a_server_that_falls_silent_is_left() {
     proxy.fall_silent();
     let loaded = until_answered(async || backend.load(id(1), now()).await).await;
     assert_eq!(loaded, Some(record("second")));
-    // Nor does a new backend wait for it.
-    let backend = PostgresBackend::connect(config(&url)).await.unwrap();
+    // A new backend waits for it as long as it is told to.
+    let backend = PostgresBackend::connect(config(&url).with_connect_timeout(WAIT)).await.unwrap();
     assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("second")));
 }
