@@ -20,7 +20,8 @@ const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS] [--rotate-every SECONDS]
 
   --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
-                          postgres://ROLE:PASSWORD@HOST/DATABASE, redis://HOST, rediss://HOST
+                          postgres://ROLE:PASSWORD@HOST/DATABASE, mysql://ACCOUNT:PASSWORD@HOST/DATABASE,
+                          redis://HOST, rediss://HOST
                           (default sqlite:demo-sessions.db)
   --listen ADDRESS        where to serve (default 127.0.0.1:3000)
   --rotate-every SECONDS  how often to replace the token of a signed-in session (default: never)
@@ -114,7 +115,8 @@ async fn open_store(options: &Options) -> session_kit::Result<SessionManager> {
 
 /// A demo makes its table by itself on a server, too; an application leaves that to whoever deploys it.
 fn with_migration(url: &str) -> String {
-    if !url.starts_with("postgres") || url.contains("auto_migrate=") {
+    let makes_a_table = ["postgres", "mysql", "mariadb"].iter().any(|scheme| url.starts_with(scheme));
+    if !makes_a_table || url.contains("auto_migrate=") {
         return url.to_owned();
     }
     let separator = if url.contains('?') { '&' } else { '?' };

@@ -16,10 +16,13 @@
 //! | store | options |
 //! |---|---|
 //! | `memory:` | `capacity` (sessions; no limit by default) |
-//! | `mysql:`, `mariadb:` | MySQL's (`ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket`), `table` (`sessions`, or `database.sessions`), and from `auto_migrate` on as `postgres:` |
-//! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, ...), `table` (`sessions`, or `schema.sessions`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
+//! | `mysql:`, `mariadb:` | MySQL's (`ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket`), `target_session_attrs` (`read-write` with several hosts, else `any`), `table` (`sessions`, or `database.sessions`), and from `auto_migrate` on as `postgres:` |
+//! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, `target_session_attrs`, ...), `table` (`sessions`, or `schema.sessions`), `unlogged` (`false`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
 //! | `sqlite:` | `table` (`sessions`), `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `auto_migrate` (`true`), `create` (`true`) |
 //! | `redis://`, `rediss://` | `prefix` (`session:`), `connect_timeout` (ms; 2000), `response_timeout` (ms; 4000), `expiry_slack` (ms; 600000), `eviction` (`refuse` or `allow`), `ca_file` (PEM; the system's authorities) |
+//!
+//! Of `postgres:`, `mysql:` and `mariadb:` several hosts may be named, `postgres://ROLE:PASSWORD@FIRST:5432,SECOND/DATABASE`:
+//! sessions are kept on the first that takes writes, and after a failover on its successor.
 //!
 //! Paths are percent-decoded and may be relative or absolute (`sqlite:/var/lib/app.db`,
 //! `sqlite:///var/lib/app.db`). So are users and passwords: a `?` in a password is written `%3F`.

@@ -26,3 +26,8 @@ mod server;
 pub mod sqlite;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod table_name;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod target_session;
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use target_session::TargetSession;

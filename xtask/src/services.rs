@@ -7,6 +7,7 @@ mod home;
 mod instance;
 mod mariadb;
 mod postgres;
+mod postgres_replica;
 mod process;
 mod redis;
 mod service;
@@ -20,6 +21,7 @@ use home::Home;
 use instance::Instance;
 use mariadb::Mariadb;
 use postgres::Postgres;
+use postgres_replica::PostgresReplica;
 use redis::Redis;
 use service::Service;
 pub(crate) use test_run::TestRun;
@@ -29,8 +31,9 @@ use crate::steps::progress;
 use crate::workspace::Workspace;
 
 /// In the order in which they start. No test of these cuts the power, so none waits for the disk.
-const KNOWN: [&dyn Service; 3] = [
+const KNOWN: [&dyn Service; 4] = [
     &Postgres { name: "postgres", fsync: false },
+    &PostgresReplica { name: "postgres-replica" },
     &Mariadb { name: "mariadb", fsync: false },
     &Redis { name: "redis", append_only: false },
 ];
@@ -83,9 +86,13 @@ pub(crate) fn run(workspace: &Workspace, request: Request) -> Result<bool, Strin
     }
 }
 
-/// The known services among the rows of the conformance table.
+/// The services that the rows of the conformance table need, and with them the tests of the same drivers.
 pub(crate) fn of_rows(rows: &[&str]) -> Vec<&'static dyn Service> {
-    KNOWN.into_iter().filter(|service| rows.contains(&service.name())).collect()
+    let is_needed = |service: &&dyn Service| {
+        let name = service.name();
+        rows.contains(&name.strip_suffix("-replica").unwrap_or(name))
+    };
+    KNOWN.into_iter().filter(is_needed).collect()
 }
 
 /// The services that a group of the bench needs.
@@ -163,7 +170,7 @@ mod tests {
     #[test]
     fn names_select_and_no_name_is_all() {
         for (words, expected) in [
-            ("up", vec!["postgres", "mariadb", "redis"]),
+            ("up", vec!["postgres", "postgres-replica", "mariadb", "redis"]),
             ("up redis", vec!["redis"]),
             ("up redis postgres redis", vec!["postgres", "redis"]),
         ] {
@@ -186,8 +193,10 @@ mod tests {
     #[test]
     fn rows_that_need_a_server_name_it() {
         assert_eq!(names(&of_rows(&["memory", "redis", "sqlite"])), ["redis"]);
+        assert_eq!(names(&of_rows(&["postgres"])), ["postgres", "postgres-replica"]);
         assert!(of_rows(&["memory", "sqlite"]).is_empty());
-        let variables = ["SESSION_TEST_POSTGRES", "SESSION_TEST_MARIADB", "SESSION_TEST_REDIS"];
+        let variables = ["POSTGRES", "POSTGRES_REPLICA", "MARIADB", "REDIS"];
+        let variables = variables.map(|name| format!("SESSION_TEST_{name}"));
         assert_eq!(KNOWN.map(|service| service.variable()), variables);
     }
 }

@@ -10,6 +10,7 @@ macro_rules! on_each_shared_store {
     ($($name:ident),* $(,)?) => {
         on_each_shared_store!(on_sqlite: $($name),*);
         on_each_shared_store!(on_postgres: $($name),*);
+        on_each_shared_store!(on_mariadb: $($name),*);
         on_each_shared_store!(on_redis: $($name),*);
     };
     ($store:ident: $($name:ident),*) => {

@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+    CreateOutcome, Cursor, DeleteOutcome, Listing, Principal, Purged, Record, Result, Revision,
+    SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
-use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{Connection as _, MySql, MySqlConnection, MySqlPool};
 use tokio::time::timeout;
 
 use super::batches::Batches;
-use super::config::{MysqlConfig, address};
+use super::config::MysqlConfig;
 use super::packet::PacketLimit;
 use super::schema;
 use super::settings::{self, Settings};
 use super::table::QualifiedName;
 use super::verbs::Verbs;
 use crate::home::Home;
-use crate::server::{Bounds, Connections, Failure, Lanes, Work, from_connecting, pool_options};
+use crate::server::{Bounds, Connections, Failure, Hosts, Lanes, Work, pool_options};
 
 /// Sessions in a MariaDB or MySQL database. Clones share its connections.
 ///
@@ -32,31 +31,37 @@ pub struct MysqlBackend {
 }
 
 impl MysqlBackend {
-    /// Connects to the server that `config` describes.
+    /// Connects to the server that `config` describes, or to the first of several that is fit.
     ///
     /// Finds out at once whether it answers, lets the role in, and has the table as it should be.
     ///
     /// # Errors
     ///
-    /// - [`Config`](ErrorKind::Config): no such database, account or password; a right is missing; TLS cannot be
+    /// - [`Config`](session_core::ErrorKind::Config): no such database, account or password; a right is missing; TLS cannot be
     ///   agreed on; the table's name or a timeout is out of its limits; not called in Tokio's runtime.
-    /// - [`SchemaMissing`](ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
+    /// - [`SchemaMissing`](session_core::ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
     ///   or one of that name has other columns.
-    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, or takes no connections now.
-    /// - [`Overloaded`](ErrorKind::Overloaded): the server has as many connections as it may have.
-    /// - [`Timeout`](ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
+    /// - [`Unavailable`](session_core::ErrorKind::Unavailable): the server cannot be reached, or takes no connections now; or none
+    ///   of several takes writes.
+    /// - [`Overloaded`](session_core::ErrorKind::Overloaded): the server has as many connections as it may have.
+    /// - [`Timeout`](session_core::ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
     pub async fn connect(config: MysqlConfig) -> Result<Self> {
         let table = QualifiedName::parse(&config.table)?;
         let home = Home::choose()?;
-        let (options, packet) = prepare(&home, &config, &table).await?;
+        let (hosts, packet) = prepare(&home, &config, &table).await?;
         let bounds = bounds(&config);
         let settings = Settings::new(config.lock_timeout, config.statement_timeout);
-        let pool = pool_options(config.max_connections, bounds).after_connect(move |connection, _| {
-            let settings = settings.clone();
-            Box::pin(async move { settings.apply(connection).await })
-        });
+        let fresh = hosts.clone();
+        let pool =
+            pool_options(config.max_connections, bounds, &hosts).after_connect(move |connection, _| {
+                let (hosts, settings) = (fresh.clone(), settings.clone());
+                Box::pin(async move {
+                    settings.apply(connection).await?;
+                    hosts.check(connection).await
+                })
+            });
         let batches = Batches::new(&table, config.statement_cache, packet);
-        Ok(Self::on(Connections::open(bounds, pool, options, home), batches, packet))
+        Ok(Self::on(Connections::open(bounds, pool, hosts, home), batches, packet))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -66,7 +71,7 @@ impl MysqlBackend {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect); [`Config`](ErrorKind::Config) also for a pool whose connections do not commit
+    /// As [`connect`](Self::connect); [`Config`](session_core::ErrorKind::Config) also for a pool whose connections do not commit
     /// by themselves (`autocommit`).
     pub async fn from_pool(pool: MySqlPool, config: MysqlConfig) -> Result<Self> {
         config.check()?;
@@ -189,23 +194,19 @@ fn bounds(config: &MysqlConfig) -> Bounds {
     }
 }
 
-/// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
+/// Finds the server, and makes the table ready on a connection of its own: unlike the pool's, it says why it could
+/// not be made.
 async fn prepare(
     home: &Home,
     config: &MysqlConfig,
     table: &QualifiedName,
-) -> Result<(MySqlConnectOptions, PacketLimit)> {
+) -> Result<(Hosts<MySql>, PacketLimit)> {
     config.check()?;
-    let options = config.connect_options();
+    let hosts = config.hosts();
     let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
     let table = table.clone();
     home.run(async move {
-        let place = address(&options);
-        let mut connection = match timeout(patience, MySqlConnection::connect_with(&options)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error).error(), &place)),
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
-        };
+        let mut connection = hosts.connect().await?;
         let ready = async {
             // Longer than a verb may wait: somebody may be at work on the schema.
             Settings::new(PREPARE_LOCK_TIMEOUT, PREPARE_LOCK_TIMEOUT).apply(&mut connection).await?;
@@ -213,11 +214,11 @@ async fn prepare(
         };
         let packet = match timeout(PREPARE_TIMEOUT, ready).await {
             Ok(result) => result.map_err(|failure: Failure| failure.error())?,
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
+            Err(_) => return Err(hosts.silent()),
         };
         // All is done: how the parting goes changes nothing.
         let _ = timeout(patience, connection.close()).await;
-        Ok((options, packet))
+        Ok((hosts, packet))
     })
     .await
 }
@@ -234,10 +235,6 @@ async fn make_ready(
         schema::check(connection, table).await?;
     }
     PacketLimit::read(connection).await
-}
-
-fn unreachable(error: Error, place: &str) -> Error {
-    error.with_detail(format!("no connection to the MySQL server at {place}"))
 }
 
 const PURGE_CHUNK: usize = 500;

@@ -5,8 +5,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::ConnectOptions as _;
 use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{ConnectOptions as _, MySql};
+
+use crate::TargetSession;
+use crate::server::Hosts;
 
 /// Where the server is, and how to treat it.
 ///
@@ -25,9 +28,19 @@ use sqlx::mysql::MySqlConnectOptions;
 pub struct MysqlConfig {
     /// The server, the database, the account and TLS. Its `ssl-mode`, like that of MySQL's clients, is `PREFERRED`
     /// unless told otherwise, which does not check the server's certificate: over a network take
-    /// `VERIFY_IDENTITY`. What it says of the session (time zone, character set, `sql_mode`) has no effect. Not
+    /// `VERIFY_IDENTITY`. An authority given for certificates is trusted besides those of the system, so anything
+    /// less lets in whoever has one of theirs. What it says of the session (time zone, character set, `sql_mode`) has no effect. Not
     /// used with a pool of the application.
     pub connection: MySqlConnectOptions,
+
+    /// Further servers of the same sessions, such as the replicas of which one takes the primary's place when that
+    /// fails, in the order in which they are asked. Default none. Not used with a pool of the application.
+    pub alternatives: Vec<MySqlConnectOptions>,
+
+    /// Which of the servers connections may go to. Default `None`: those that take writes
+    /// ([`ReadWrite`](TargetSession::ReadWrite)) if there are alternatives, else
+    /// [`Any`](TargetSession::Any). Not used with a pool of the application.
+    pub target_session: Option<TargetSession>,
 
     /// The table, with its database (`web.sessions`) or without: then it is in the connection's. Default
     /// `sessions`; each part at most 48 lower-case ASCII letters, digits and underscores. Applications that share
@@ -39,8 +52,8 @@ pub struct MysqlConfig {
     /// application.
     pub max_connections: NonZeroU32,
 
-    /// How long [`connect`](super::MysqlBackend::connect) waits for the server's welcome. Default 5 s; at
-    /// least 1 ms, at most an hour. Not used with a pool of the application.
+    /// How long [`connect`](super::MysqlBackend::connect) waits for the server's welcome, of several
+    /// for that of each. Default 5 s; at least 1 ms, at most an hour. Not used with a pool of the application.
     pub connect_timeout: Duration,
 
     /// How long a verb waits for a connection: for a free one, or for a new one to be made. Default 2 s; at
@@ -78,10 +91,14 @@ impl MysqlConfig {
     /// The server at a URL that begins with `mysql://` or `mariadb://`, with options of MySQL's clients and of this
     /// driver: `mysql://account:password@host:3306/database?ssl-mode=VERIFY_IDENTITY&table=web.sessions`.
     ///
+    /// Several hosts stand side by side: `mysql://account:password@first:3306,second:3307/database`. A connection goes
+    /// to the first that lets it in and, unless `target_session_attrs` is `any`, takes writes.
+    ///
     /// Special characters in names and passwords are percent-encoded.
     ///
     /// - MySQL's: `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key` and `socket` (a path; the host has no effect then).
     ///   With `ssl-ca` and without `ssl-mode` that is `VERIFY_CA`.
+    /// - libpq's `target_session_attrs`: `read-write` or `any`.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
     ///   `statement_cache`, `auto_migrate`, `connect_timeout` in seconds, and in milliseconds `acquire_timeout`,
     ///   `statement_timeout` and `lock_timeout`.
@@ -99,6 +116,8 @@ impl MysqlConfig {
     pub fn new(connection: MySqlConnectOptions) -> Self {
         Self {
             connection,
+            alternatives: Vec::new(),
+            target_session: None,
             table: "sessions".to_owned(),
             max_connections: NonZeroU32::MIN.saturating_add(9),
             connect_timeout: Duration::from_secs(5),
@@ -109,6 +128,20 @@ impl MysqlConfig {
             statement_cache: true,
             auto_migrate: false,
         }
+    }
+
+    /// Adds a server to the [`alternatives`](Self::alternatives).
+    #[must_use]
+    pub fn with_alternative(mut self, connection: MySqlConnectOptions) -> Self {
+        self.alternatives.push(connection);
+        self
+    }
+
+    /// Replaces [`target_session`](Self::target_session).
+    #[must_use]
+    pub fn with_target_session(mut self, target_session: TargetSession) -> Self {
+        self.target_session = Some(target_session);
+        self
     }
 
     /// Replaces [`table`](Self::table).
@@ -190,9 +223,20 @@ impl MysqlConfig {
         Ok(())
     }
 
-    /// How the driver's own connections are made. What sqlx would set on each stands in the driver's own settings.
-    pub(super) fn connect_options(&self) -> MySqlConnectOptions {
-        let options = self.connection.clone().pipes_as_concat(false).no_engine_substitution(false);
+    /// The servers that the driver's own connections may go to.
+    pub(super) fn hosts(&self) -> Hosts<MySql> {
+        let servers = std::iter::once(&self.connection).chain(&self.alternatives);
+        let candidates: Vec<_> = servers.map(|server| self.connect_options(server)).collect();
+        let target = self.target_session.unwrap_or(match self.alternatives.is_empty() {
+            true => TargetSession::Any,
+            false => TargetSession::ReadWrite,
+        });
+        Hosts::new(candidates, target == TargetSession::ReadWrite, self.connect_timeout)
+    }
+
+    /// How the driver's own connections to one of them are made. What sqlx would set on each stands in the driver's own settings.
+    fn connect_options(&self, server: &MySqlConnectOptions) -> MySqlConnectOptions {
+        let options = server.clone().pipes_as_concat(false).no_engine_substitution(false);
         let options = options.timezone(None).set_names(false).disable_statement_logging();
         if self.statement_cache { options } else { options.statement_cache_capacity(0) }
     }
@@ -203,6 +247,8 @@ impl fmt::Debug for MysqlConfig {
         // Taken apart, so that a new field is shown or hidden on purpose.
         let Self {
             connection,
+            alternatives,
+            target_session,
             table,
             max_connections,
             connect_timeout,
@@ -215,6 +261,8 @@ impl fmt::Debug for MysqlConfig {
         } = self;
         f.debug_struct("MysqlConfig")
             .field("connection", &format_args!("{}", address(connection)))
+            .field("alternatives", &alternatives.iter().map(address).collect::<Vec<_>>())
+            .field("target_session", target_session)
             .field("table", table)
             .field("max_connections", max_connections)
             .field("connect_timeout", connect_timeout)

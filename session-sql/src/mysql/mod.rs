@@ -81,6 +81,26 @@
 //! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
 //!   it is. A delete without revision and a purge remove it. A list leaves it out, with a warning.
 //!
+//! # Failover
+//!
+//! A URL may list several hosts: a primary and the replicas of which one takes its place. Sessions are kept on the
+//! first that takes writes, and are read there too; [`target_session`](MysqlConfig::target_session) says otherwise. A
+//! replica is told by `read_only`, which it must have, whatever the account may do in spite of it.
+//!
+//! - **The new primary is found without help.** Verbs under way when the old one is lost fail as `Unavailable` or
+//!   `Timeout`, and may have taken effect. Those that come later wait for a server that takes writes, each for its
+//!   `acquire_timeout`. An old primary that becomes read-only while connections are open is noticed by the first write;
+//!   until then it answers loads.
+//! - **Replication is asynchronous** unless told otherwise, and those acknowledged writes are lost that had not reached
+//!   the replica: what was under way, which is little over a network that is well, and all since the replica stopped to
+//!   hear. Nothing else bounds it. A sign-out may be among them: a session that has ended is there again. Where that
+//!   matters, empty the table after such a failover.
+//! - **Semi-synchronous replication** loses no acknowledged write if the server waits for the replica before it
+//!   commits (`rpl_semi_sync_master_wait_point=AFTER_SYNC`) and does not give up waiting: after
+//!   `rpl_semi_sync_master_timeout`, 10 s by default, it goes on alone.
+//! - **An old primary that comes back must take no writes**: that is for whoever promotes to see to. A driver that finds
+//!   two primaries stays with the one it has, or takes the first to answer.
+//!
 //! # The table
 //!
 //! MariaDB 10.6 or MySQL 8.0, or newer; the tests run on MariaDB. [`schema_sql`] makes it and what goes with it: two
@@ -102,6 +122,7 @@
 mod backend;
 mod batches;
 mod config;
+mod dialect;
 mod error;
 mod packet;
 mod schema;

@@ -8,6 +8,7 @@ use session_core::{Error, ErrorKind, Result};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use super::config::MysqlConfig;
+use crate::server::host_list;
 
 /// What sqlx takes from a URL. It passes over any other option without a word, so that none must get there; and what
 /// it would say of the session, such as its time zone, is for the driver to say.
@@ -37,16 +38,26 @@ pub(super) fn parse(url: &str) -> Result<MysqlConfig> {
         }
         seen.push(name);
     }
-    let mut connection: MySqlConnectOptions = format!("mysql://{rest}?{}", of_mysql.join("&"))
-        .parse()
-        // Without sqlx's own error, which quotes values.
-        .map_err(|_| mistake("the `mysql:` URL, or one of its options, cannot be read"))?;
     let has = |name: &str| seen.iter().any(|seen| seen == name);
-    if has("ssl-ca") && !has("ssl-mode") {
-        // As MySQL's clients do: sqlx would look at no certificate.
-        connection = connection.ssl_mode(MySqlSslMode::VerifyCa);
+    let urls = host_list::split(rest).map_err(mistake)?;
+    if urls.len() > 1 && has("socket") {
+        return Err(mistake("the option `socket` has no place beside a list of hosts"));
     }
-    own.into_iter().try_fold(MysqlConfig::new(connection), apply)
+    let mut servers = Vec::new();
+    for rest in urls {
+        let connection: MySqlConnectOptions = format!("mysql://{rest}?{}", of_mysql.join("&"))
+            .parse()
+            // Without sqlx's own error, which quotes values.
+            .map_err(|_| mistake("the `mysql:` URL, or one of its options, cannot be read"))?;
+        servers.push(match has("ssl-ca") && !has("ssl-mode") {
+            // As MySQL's clients do: sqlx would look at no certificate.
+            true => connection.ssl_mode(MySqlSslMode::VerifyCa),
+            false => connection,
+        });
+    }
+    let mut config = MysqlConfig::new(servers.remove(0));
+    config.alternatives = servers;
+    own.into_iter().try_fold(config, apply)
 }
 
 /// Refuses what would be read as something else: the rest of a password as a port, a database, an option or nothing,
@@ -73,6 +84,12 @@ fn check_unencoded(rest: &str, query: &str) -> Result<()> {
 fn apply(mut config: MysqlConfig, (name, value): (String, String)) -> Result<MysqlConfig> {
     match name.as_str() {
         "table" => config.table = value,
+        "target_session_attrs" => {
+            let target = value.parse().map_err(|()| {
+                mistake("`target_session_attrs` is `read-write` or `any`, as sessions are written")
+            })?;
+            config.target_session = Some(target);
+        }
         "max_connections" => config.max_connections = read(&name, &value)?,
         "queue_capacity" => config.queue_capacity = read(&name, &value)?,
         "statement_cache" => config.statement_cache = read(&name, &value)?,
@@ -104,6 +121,7 @@ fn mistake(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TargetSession;
 
     #[test]
     fn options_of_mysql_and_of_the_driver_stand_side_by_side() {
@@ -130,6 +148,23 @@ mod tests {
     fn a_socket_is_an_option() {
         let config = parse("mysql://account@localhost/db?socket=/run/mysqld/mysqld.sock").unwrap();
         assert_eq!(config.connection.get_socket().unwrap().to_str(), Some("/run/mysqld/mysqld.sock"));
+    }
+
+    #[test]
+    fn several_hosts_share_everything_else() {
+        let config = parse("mysql://account:x@[::1]:1,b/db?ssl-ca=ca.pem&table=t").unwrap();
+        let servers = || std::iter::once(&config.connection).chain(&config.alternatives);
+        let places: Vec<_> = servers().map(crate::mysql::config::address).collect();
+        assert_eq!(places, ["[::1]:1", "b:3306"]);
+        for server in servers() {
+            assert_eq!((server.get_username(), server.get_database()), ("account", Some("db")));
+            assert!(matches!(server.get_ssl_mode(), MySqlSslMode::VerifyCa));
+        }
+        assert_eq!((config.table.as_str(), config.target_session), ("t", None));
+        for (value, expected) in [("any", TargetSession::Any), ("read-write", TargetSession::ReadWrite)] {
+            let config = parse(&format!("mysql://account@host/db?target_session_attrs={value}")).unwrap();
+            assert_eq!(config.target_session, Some(expected));
+        }
     }
 
     #[test]
@@ -166,6 +201,13 @@ mod tests {
             ("mysql://account:1?hunter2@host/db", "%3F"),
             ("mysql://host/db", "no account"),
             ("mysql://:hunter2@host/db", "no account"),
+            ("mysql://account:hunter2@a,,b/db", "list of hosts"),
+            ("mysql://account:hunter2@a,b,/db", "list of hosts"),
+            ("mysql://account:hunter2@a,b:hunter2/db", "cannot be read"),
+            ("mysql://account:hunter2@a,:3306/db", "cannot be read"),
+            ("mysql://account:hunter2@a,b/db?socket=/c", "`socket`"),
+            ("mysql://account@a,b/db?target_session_attrs=hunter2", "`target_session_attrs`"),
+            ("mysql://account@a,b/db?target_session_attrs=standby", "`target_session_attrs`"),
             ("mysql://account@host/db?tabel=hunter2", "`tabel`"),
             ("mysql://account@host/db?timezone=hunter2", "`timezone`"),
             ("mysql://account@host/db?charset=hunter2", "`charset`"),

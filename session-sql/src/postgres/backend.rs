@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_core::{
-    CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
-    Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
+    CreateOutcome, Cursor, DeleteOutcome, Listing, Principal, Purged, Record, Result, Revision,
+    SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::batches::Batches;
-use super::config::{PostgresConfig, address};
+use super::config::PostgresConfig;
 use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
 use crate::home::Home;
-use crate::server::{Bounds, Connections, Failure, Lanes, Work, from_connecting, pool_options};
+use crate::server::{Bounds, Connections, Failure, Hosts, Lanes, Work, pool_options};
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
 ///
@@ -30,27 +29,34 @@ pub struct PostgresBackend {
 }
 
 impl PostgresBackend {
-    /// Connects to the server that `config` describes.
+    /// Connects to the server that `config` describes, or to the first of several that is fit.
     ///
     /// Finds out at once whether it answers, lets the role in, and has the table as it should be.
     ///
     /// # Errors
     ///
-    /// - [`Config`](ErrorKind::Config): no such database, role or password; a right is missing; TLS cannot be
-    ///   agreed on; the table's name or a timeout is out of its limits; not called in Tokio's runtime.
-    /// - [`SchemaMissing`](ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
+    /// - [`Config`](session_core::ErrorKind::Config): no such database, role or password; a right is missing; TLS cannot be
+    ///   agreed on; the table's name or a timeout is out of its limits; the table is `UNLOGGED` and `unlogged` is
+    ///   off, or the other way round; not called in Tokio's runtime.
+    /// - [`SchemaMissing`](session_core::ErrorKind::SchemaMissing): the table is not complete and `auto_migrate` is off;
     ///   or one of that name has other columns.
-    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, or takes no connections now.
-    /// - [`Overloaded`](ErrorKind::Overloaded): the server has as many connections as it may have.
-    /// - [`Timeout`](ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
+    /// - [`Unavailable`](session_core::ErrorKind::Unavailable): the server cannot be reached, or takes no connections now; or none
+    ///   of several takes writes.
+    /// - [`Overloaded`](session_core::ErrorKind::Overloaded): the server has as many connections as it may have.
+    /// - [`Timeout`](session_core::ErrorKind::Timeout): it did not answer in time, or somebody held a lock too long.
     pub async fn connect(config: PostgresConfig) -> Result<Self> {
         let table = QualifiedName::parse(&config.table)?;
         let home = Home::choose()?;
-        let options = prepare(&home, &config, &table).await?;
+        let hosts = prepare(&home, &config, &table).await?;
         let batches = Batches::new(&table, config.statement_cache);
         let bounds = bounds(&config);
-        let pool = pool_options(config.max_connections, bounds);
-        Ok(Self::on(Connections::open(bounds, pool, options, home), batches))
+        let fresh = hosts.clone();
+        let pool =
+            pool_options(config.max_connections, bounds, &hosts).after_connect(move |connection, _| {
+                let hosts = fresh.clone();
+                Box::pin(async move { hosts.check(connection).await })
+            });
+        Ok(Self::on(Connections::open(bounds, pool, hosts, home), batches))
     }
 
     /// Works on a pool that the application has, for one budget of connections.
@@ -69,7 +75,7 @@ impl PostgresBackend {
         connections
             .run_within(PREPARE_TIMEOUT, move |connection| {
                 Box::pin(async move {
-                    let prepared = make_ready(connection, &table, config.auto_migrate).await;
+                    let prepared = make_ready(connection, &table, &config).await;
                     prepared.map_err(Failure::spoiling)
                 })
             })
@@ -184,26 +190,21 @@ fn bounds(config: &PostgresConfig) -> Bounds {
     }
 }
 
-/// Makes the table ready on a connection of its own: unlike the pool's, it says why it could not be made.
-async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<PgConnectOptions> {
+/// Finds the server, and makes the table ready on a connection of its own: unlike the pool's, it says why it could
+/// not be made.
+async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) -> Result<Hosts<Postgres>> {
     config.check()?;
-    let options = config.connect_options();
-    let (patience, auto_migrate) = (config.connect_timeout, config.auto_migrate);
-    let table = table.clone();
+    let hosts = config.hosts();
+    let (config, table) = (config.clone(), table.clone());
     home.run(async move {
-        let place = address(&options);
-        let mut connection = match timeout(patience, PgConnection::connect_with(&options)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(unreachable(from_connecting(error).error(), &place)),
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
-        };
-        match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, auto_migrate)).await {
+        let mut connection = hosts.connect().await?;
+        match timeout(PREPARE_TIMEOUT, make_ready(&mut connection, &table, &config)).await {
             Ok(result) => result.map_err(|failure| failure.error())?,
-            Err(_) => return Err(unreachable(ErrorKind::Timeout.into(), &place)),
+            Err(_) => return Err(hosts.silent()),
         }
         // All is done: how the parting goes changes nothing.
-        let _ = timeout(patience, connection.close()).await;
-        Ok(options)
+        let _ = timeout(config.connect_timeout, connection.close()).await;
+        Ok(hosts)
     })
     .await
 }
@@ -211,17 +212,13 @@ async fn prepare(home: &Home, config: &PostgresConfig, table: &QualifiedName) ->
 async fn make_ready(
     connection: &mut PgConnection,
     table: &QualifiedName,
-    auto_migrate: bool,
+    config: &PostgresConfig,
 ) -> Result<(), Failure> {
-    if auto_migrate {
-        schema::migrate(connection, table).await
+    if config.auto_migrate {
+        schema::migrate(connection, table, config.unlogged).await
     } else {
-        schema::check(connection, table).await
+        schema::check(connection, table, config.unlogged).await
     }
-}
-
-fn unreachable(error: Error, place: &str) -> Error {
-    error.with_detail(format!("no connection to the Postgres server at {place}"))
 }
 
 const PURGE_CHUNK: usize = 500;

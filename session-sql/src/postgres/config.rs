@@ -5,8 +5,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Postgres};
+
+use crate::TargetSession;
+use crate::server::Hosts;
 
 /// Where the server is, and how to treat it.
 ///
@@ -25,8 +28,19 @@ use sqlx::postgres::PgConnectOptions;
 pub struct PostgresConfig {
     /// The server, the database, the role and TLS. Default: as the variables `PGHOST`, `PGUSER` and
     /// their like say. Its `sslmode`, like libpq's, is `prefer` unless told otherwise, which does not check
-    /// the server's certificate: over a network take `verify-full`. Not used with a pool of the application.
+    /// the server's certificate: over a network take `verify-full`. An authority given for certificates is
+    /// trusted besides those of the system, so anything less lets in whoever has one of theirs. Not used with
+    /// a pool of the application.
     pub connection: PgConnectOptions,
+
+    /// Further servers of the same sessions, such as the replicas of which one takes the primary's place when that
+    /// fails, in the order in which they are asked. Default none. Not used with a pool of the application.
+    pub alternatives: Vec<PgConnectOptions>,
+
+    /// Which of the servers connections may go to. Default `None`: those that take writes
+    /// ([`ReadWrite`](TargetSession::ReadWrite)) if there are alternatives, else
+    /// [`Any`](TargetSession::Any). Not used with a pool of the application.
+    pub target_session: Option<TargetSession>,
 
     /// The table, with its schema (`web.sessions`) or without: then the connection's `search_path` finds
     /// it. Default `sessions`; each part at most 48 lower-case ASCII letters, digits and underscores.
@@ -39,8 +53,8 @@ pub struct PostgresConfig {
     /// application.
     pub max_connections: NonZeroU32,
 
-    /// How long [`connect`](super::PostgresBackend::connect) waits for the server's welcome. Default 5 s; at
-    /// least 1 ms, at most an hour. Not used with a pool of the application.
+    /// How long [`connect`](super::PostgresBackend::connect) waits for the server's welcome, of several
+    /// for that of each. Default 5 s; at least 1 ms, at most an hour. Not used with a pool of the application.
     pub connect_timeout: Duration,
 
     /// How long a verb waits to be begun: behind others, for a free connection, or for a new one to be made. Default
@@ -71,18 +85,30 @@ pub struct PostgresConfig {
     /// role that serves sessions need not be one that may create tables. With `false` connecting to a
     /// database without them is `SchemaMissing`.
     pub auto_migrate: bool,
+
+    /// Whether the table is `UNLOGGED`. Default `false`. Writes are cheaper then, as the server keeps no log of them;
+    /// a crash of the server leaves the table empty, every user signed out, and so does a failover, as replicas do not
+    /// get it. Made so with a table that is missing; connecting to one that is not as said here is
+    /// [`Config`](ErrorKind::Config), and `ALTER TABLE sessions SET UNLOGGED` (or `LOGGED`) makes it so, while nobody
+    /// can use it.
+    pub unlogged: bool,
 }
 
 impl PostgresConfig {
     /// The server at a URL, as libpq writes them, with options of libpq and of this driver:
     /// `postgres://role:password@host:5432/database?sslmode=verify-full&table=web.sessions`.
     ///
+    /// Several hosts stand side by side: `postgres://role:password@first:5432,second:5433/database`. A connection goes
+    /// to the first that lets it in and, unless `target_session_attrs` is `any`, takes writes.
+    ///
     /// What it leaves out comes from `PGHOST`, `PGUSER` and their like, and the password from `~/.pgpass`.
     ///
     /// - libpq's: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`,
-    ///   `password`, `application_name`, `options`, and `connect_timeout` in seconds, as there.
+    ///   `password`, `application_name`, `options`, `target_session_attrs` (`read-write` or `any`), and `connect_timeout` in seconds, as there. With
+    ///   `sslrootcert` (a file of PEM, or `system`) the server's certificate is checked: as `verify-ca` says with
+    ///   `sslmode=require`, like libpq, or without `sslmode`; with `system` as `verify-full` says.
     /// - This driver's, named as the fields here: `table`, `max_connections`, `queue_capacity`,
-    ///   `statement_cache`, `auto_migrate`, and in milliseconds `acquire_timeout`, `statement_timeout` and
+    ///   `statement_cache`, `auto_migrate`, `unlogged`, and in milliseconds `acquire_timeout`, `statement_timeout` and
     ///   `lock_timeout`.
     ///
     /// # Errors
@@ -98,6 +124,8 @@ impl PostgresConfig {
     pub fn new(connection: PgConnectOptions) -> Self {
         Self {
             connection,
+            alternatives: Vec::new(),
+            target_session: None,
             table: "sessions".to_owned(),
             max_connections: NonZeroU32::MIN.saturating_add(9),
             connect_timeout: Duration::from_secs(5),
@@ -107,7 +135,22 @@ impl PostgresConfig {
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
             statement_cache: true,
             auto_migrate: false,
+            unlogged: false,
         }
+    }
+
+    /// Adds a server to the [`alternatives`](Self::alternatives).
+    #[must_use]
+    pub fn with_alternative(mut self, connection: PgConnectOptions) -> Self {
+        self.alternatives.push(connection);
+        self
+    }
+
+    /// Replaces [`target_session`](Self::target_session).
+    #[must_use]
+    pub fn with_target_session(mut self, target_session: TargetSession) -> Self {
+        self.target_session = Some(target_session);
+        self
     }
 
     /// Replaces [`table`](Self::table).
@@ -173,6 +216,13 @@ impl PostgresConfig {
         self
     }
 
+    /// Replaces [`unlogged`](Self::unlogged).
+    #[must_use]
+    pub fn with_unlogged(mut self, unlogged: bool) -> Self {
+        self.unlogged = unlogged;
+        self
+    }
+
     /// Checks the limits that the fields' documentation gives.
     pub(super) fn check(&self) -> Result<()> {
         for (name, timeout) in [
@@ -189,11 +239,21 @@ impl PostgresConfig {
         Ok(())
     }
 
-    /// How the driver's own connections are made.
-    pub(super) fn connect_options(&self) -> PgConnectOptions {
+    /// The servers that the driver's own connections may go to.
+    pub(super) fn hosts(&self) -> Hosts<Postgres> {
+        let servers = std::iter::once(&self.connection).chain(&self.alternatives);
+        let candidates: Vec<_> = servers.map(|server| self.connect_options(server)).collect();
+        let target = self.target_session.unwrap_or(match self.alternatives.is_empty() {
+            true => TargetSession::Any,
+            false => TargetSession::ReadWrite,
+        });
+        Hosts::new(candidates, target == TargetSession::ReadWrite, self.connect_timeout)
+    }
+
+    /// How the driver's own connections to one of them are made.
+    fn connect_options(&self, server: &PgConnectOptions) -> PgConnectOptions {
         let millis = |timeout: Duration| timeout.as_millis().to_string();
-        let mut options = self
-            .connection
+        let mut options = server
             .clone()
             // Floats are no concern of this table, and poolers refuse startup parameters they do not know.
             .extra_float_digits(None)
@@ -232,6 +292,8 @@ impl fmt::Debug for PostgresConfig {
         // Taken apart, so that a new field is shown or hidden on purpose.
         let Self {
             connection,
+            alternatives,
+            target_session,
             table,
             max_connections,
             connect_timeout,
@@ -241,9 +303,12 @@ impl fmt::Debug for PostgresConfig {
             queue_capacity,
             statement_cache,
             auto_migrate,
+            unlogged,
         } = self;
         f.debug_struct("PostgresConfig")
             .field("connection", &format_args!("{}", address(connection)))
+            .field("alternatives", &alternatives.iter().map(address).collect::<Vec<_>>())
+            .field("target_session", target_session)
             .field("table", table)
             .field("max_connections", max_connections)
             .field("connect_timeout", connect_timeout)
@@ -253,6 +318,7 @@ impl fmt::Debug for PostgresConfig {
             .field("queue_capacity", queue_capacity)
             .field("statement_cache", statement_cache)
             .field("auto_migrate", auto_migrate)
+            .field("unlogged", unlogged)
             .finish()
     }
 }
@@ -286,7 +352,7 @@ mod tests {
         assert_eq!(config.statement_timeout, Duration::from_secs(2));
         assert_eq!(config.lock_timeout, Duration::from_secs(1));
         assert_eq!(config.queue_capacity.get(), 1024);
-        assert!(config.statement_cache && !config.auto_migrate);
+        assert!(config.statement_cache && !config.auto_migrate && !config.unlogged);
     }
 
     #[test]

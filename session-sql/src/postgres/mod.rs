@@ -76,6 +76,24 @@
 //! - Damaged rows: a verb that reads one is [`Corrupt`](session_core::ErrorKind::Corrupt) and leaves it as
 //!   it is. A delete without revision and a purge remove it. A list leaves it out, with a warning.
 //!
+//! # Failover
+//!
+//! A URL may list several hosts: a primary and the replicas of which one takes its place. Sessions are kept on the
+//! first that takes writes, and are read there too; [`target_session`](PostgresConfig::target_session) says otherwise.
+//!
+//! - **The new primary is found without help.** Verbs under way when the old one is lost fail as `Unavailable` or
+//!   `Timeout`, and may have taken effect. Those that come later wait for a server that takes writes, each for its
+//!   `acquire_timeout`.
+//! - **With a synchronous replica no acknowledged write is lost**: `synchronous_standby_names` names the one that is
+//!   promoted, and `synchronous_commit` is `on` or `remote_apply`. While no such replica is there, commits wait for
+//!   one, and verbs that write are a `Timeout`.
+//! - **With an asynchronous one those are lost that had not reached it**: what was under way, which is little over a
+//!   network that is well, and all since the replica stopped to hear. Nothing else bounds it. A sign-out may be among
+//!   them: a session that has ended is there again. Where that matters, empty the table after such a failover.
+//! - **An old primary that comes back must take no writes**: that is for whoever promotes to see to. A driver that finds
+//!   two primaries stays with the one it has, or takes the first to answer.
+//! - An [`unlogged`](PostgresConfig::unlogged) table is not on replicas: after a failover it is empty.
+//!
 //! # The table
 //!
 //! PostgreSQL 12 or newer. [`schema_sql`] makes it and what goes with it: two indexes, a view and a function
@@ -99,6 +117,7 @@
 mod backend;
 mod batches;
 mod config;
+mod dialect;
 mod error;
 mod schema;
 mod table;
@@ -107,6 +126,6 @@ mod verbs;
 
 pub use backend::PostgresBackend;
 pub use config::PostgresConfig;
-pub use schema::schema_sql;
+pub use schema::{schema_sql, unlogged_schema_sql};
 
 pub(crate) use error::failure;

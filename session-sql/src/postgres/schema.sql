@@ -2,7 +2,7 @@ SET LOCAL lock_timeout = '20s';
 SET LOCAL statement_timeout = '20s';
 -- Parallel runs take their turns: two of `CREATE .. IF NOT EXISTS` at once can fail each other.
 SELECT pg_advisory_xact_lock(hashtext('session-kit {name}'));
-CREATE TABLE IF NOT EXISTS {table} (
+CREATE {unlogged}TABLE IF NOT EXISTS {table} (
     id         bytea  NOT NULL PRIMARY KEY,
     revision   bigint NOT NULL,
     expires_at bigint NOT NULL,

@@ -10,21 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::pool::PoolOptions;
-use sqlx::{Connection, Database, Pool};
+use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::{Connection as _, Pool};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::failure::{Failure, from_connecting};
-use super::parking::{Borrowed, Parking};
+use super::hosts::{Hosts, Server};
+use super::parking::{Borrowed, Parking, Seeker};
 use crate::batching::{Connector, Lane, Request, Verb, serve};
 use crate::home::Home;
 
 /// Work on a connection.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
-
-/// How to connect.
-type Options<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// What bounds the work on connections.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +36,7 @@ pub(crate) struct Bounds {
 }
 
 /// A pool, and a limit to how much may wait for it. Clones share both.
-pub(crate) struct Connections<DB: Database> {
+pub(crate) struct Connections<DB: Server> {
     site: Arc<Mutex<Site<DB>>>,
     places: Arc<Semaphore>,
     at_work: Arc<AtomicUsize>,
@@ -47,18 +45,18 @@ pub(crate) struct Connections<DB: Database> {
 }
 
 /// Where connections are made and live.
-struct Site<DB: Database> {
+struct Site<DB: Server> {
     home: Home,
     pool: Pool<DB>,
     /// How to make the next pool; `None` for one of the application.
-    plan: Option<Arc<(PoolOptions<DB>, Options<DB>)>>,
+    plan: Option<Arc<(PoolOptions<DB>, Hosts<DB>)>>,
     /// Of a pool that nobody else uses.
     parking: Option<Arc<Parking<DB>>>,
 }
 
-impl<DB: Database> Site<DB> {
-    fn new(home: Home, pool: PoolOptions<DB>, connection: Options<DB>) -> Self {
-        let plan = Arc::new((pool, connection));
+impl<DB: Server> Site<DB> {
+    fn new(home: Home, pool: PoolOptions<DB>, hosts: Hosts<DB>) -> Self {
+        let plan = Arc::new((pool, hosts));
         Self { pool: lazy_pool(&home, &plan), home, plan: Some(plan), parking: Some(Arc::default()) }
     }
 
@@ -73,24 +71,49 @@ impl<DB: Database> Site<DB> {
         }
         Ok(self)
     }
+
+    /// A parked connection that leads where new ones go.
+    fn take<'a>(&self, parking: &'a Parking<DB>) -> Result<Borrowed<DB>, Seeker<'a, DB>> {
+        loop {
+            match parking.take() {
+                // The pool ends it.
+                Ok(borrowed) if self.is_outdated(&borrowed) => drop(borrowed),
+                taken => return taken,
+            }
+        }
+    }
+
+    fn is_outdated(&self, borrowed: &Borrowed<DB>) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.1.have_moved_within(borrowed.since.elapsed()))
+    }
 }
 
 /// Whose tasks that look after the pool run at `home`, too.
-fn lazy_pool<DB: Database>(home: &Home, plan: &(PoolOptions<DB>, Options<DB>)) -> Pool<DB> {
+fn lazy_pool<DB: Server>(home: &Home, plan: &(PoolOptions<DB>, Hosts<DB>)) -> Pool<DB> {
     let _at_home = home.enter();
-    plan.0.clone().connect_lazy_with(plan.1.clone())
+    plan.0.clone().connect_lazy_with(plan.1.current())
 }
 
-/// Connections are made when they are needed, at most so many.
-pub(crate) fn pool_options<DB: Database>(most: NonZeroU32, bounds: Bounds) -> PoolOptions<DB> {
+/// Connections are made when they are needed, at most so many. What the driver asks of a new one is for `after_connect`,
+/// [`Hosts::check`] included.
+pub(crate) fn pool_options<DB: Server>(
+    most: NonZeroU32,
+    bounds: Bounds,
+    hosts: &Hosts<DB>,
+) -> PoolOptions<DB> {
+    let hosts = hosts.clone();
     PoolOptions::new()
         .max_connections(most.get())
         .acquire_timeout(bounds.acquire_timeout)
         // Instead of a round trip before each verb, one before those that find a connection unused for a while, as
         // after a restart of the server.
         .test_before_acquire(false)
-        .before_acquire(|connection: &mut DB::Connection, about| {
+        .before_acquire(move |connection: &mut DB::Connection, about| {
+            let is_outdated = hosts.have_moved_within(about.age);
             Box::pin(async move {
+                if is_outdated {
+                    return Ok(false);
+                }
                 if about.idle_for > TRUSTED_IDLE {
                     connection.ping().await?;
                 }
@@ -99,10 +122,10 @@ pub(crate) fn pool_options<DB: Database>(most: NonZeroU32, bounds: Bounds) -> Po
         })
 }
 
-impl<DB: Database> Connections<DB> {
+impl<DB: Server> Connections<DB> {
     /// A pool of the driver's own.
-    pub(crate) fn open(bounds: Bounds, pool: PoolOptions<DB>, connection: Options<DB>, home: Home) -> Self {
-        Self::on(bounds, Site::new(home, pool, connection))
+    pub(crate) fn open(bounds: Bounds, pool: PoolOptions<DB>, hosts: Hosts<DB>, home: Home) -> Self {
+        Self::on(bounds, Site::new(home, pool, hosts))
     }
 
     /// A pool of the application.
@@ -197,18 +220,24 @@ impl<DB: Database> Connections<DB> {
 
     async fn acquire(&self, site: &Site<DB>) -> Result<Lease<DB>, Failure> {
         let parking = site.parking.clone();
-        let parked = parking.as_deref().map(Parking::take);
+        let parked = parking.as_deref().map(|parking| site.take(parking));
         let borrowed = match parked {
             Some(Ok(borrowed)) => borrowed,
             // A seeker until there is a connection.
-            None | Some(Err(_)) => match timeout(self.acquire_timeout, site.pool.acquire()).await {
+            None | Some(Err(_)) => match timeout(self.acquire_timeout, self.ask_pool(site)).await {
                 Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => return Err(self.time_is_up()),
                 Ok(Err(error)) => return Err(from_connecting(error)),
                 Ok(Ok(connection)) => Borrowed::new(connection),
             },
         };
         let _at_work = AtWork::new(&self.at_work);
-        Ok(Lease { borrowed: Some(borrowed), parking: site.parking.clone(), _at_work })
+        Ok(Lease { borrowed: Some(borrowed), site: site.clone(), _at_work })
+    }
+
+    async fn ask_pool(&self, site: &Site<DB>) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let Some(plan) = &site.plan else { return site.pool.acquire().await };
+        let is_connecting = || site.pool.size() as usize > self.at_work.load(Ordering::Relaxed);
+        plan.1.acquire(&site.pool, is_connecting).await
     }
 
     /// Why there was no connection in time.
@@ -224,12 +253,12 @@ impl<DB: Database> Connections<DB> {
 }
 
 /// Lends the connections of a site.
-struct Lender<DB: Database> {
+struct Lender<DB: Server> {
     connections: Connections<DB>,
     site: Site<DB>,
 }
 
-impl<DB: Database> Connector for Lender<DB> {
+impl<DB: Server> Connector for Lender<DB> {
     type Connection = DB::Connection;
     type Lease = Lease<DB>;
     type Fault = Failure;
@@ -256,29 +285,31 @@ impl<DB: Database> Connector for Lender<DB> {
 }
 
 /// A connection that is in use. Dropped, it is closed: it may be in the middle of something.
-struct Lease<DB: Database> {
+struct Lease<DB: Server> {
     /// There until the end.
     borrowed: Option<Borrowed<DB>>,
-    parking: Option<Arc<Parking<DB>>>,
+    site: Site<DB>,
     _at_work: AtWork,
 }
 
-impl<DB: Database> Lease<DB> {
+impl<DB: Server> Lease<DB> {
     /// Gives back a connection that can be used again at once.
     fn release(mut self) {
         let borrowed = self.borrowed.take();
-        if let (Some(parking), Some(borrowed)) = (&self.parking, borrowed) {
+        if let (Some(parking), Some(borrowed)) = (&self.site.parking, borrowed) {
             parking.put(borrowed);
         }
     }
 
     /// Closes it without waiting for the server.
     fn discard(self) {
-        drop(self);
+        if let Some(plan) = &self.site.plan {
+            plan.1.suspect(&self.site.pool);
+        }
     }
 }
 
-impl<DB: Database> Drop for Lease<DB> {
+impl<DB: Server> Drop for Lease<DB> {
     fn drop(&mut self) {
         if let Some(borrowed) = self.borrowed.take() {
             drop(borrowed.connection.detach());
@@ -286,7 +317,7 @@ impl<DB: Database> Drop for Lease<DB> {
     }
 }
 
-impl<DB: Database> Deref for Lease<DB> {
+impl<DB: Server> Deref for Lease<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &DB::Connection {
@@ -297,7 +328,7 @@ impl<DB: Database> Deref for Lease<DB> {
     }
 }
 
-impl<DB: Database> DerefMut for Lease<DB> {
+impl<DB: Server> DerefMut for Lease<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
         match &mut self.borrowed {
             Some(borrowed) => &mut borrowed.connection,
@@ -307,7 +338,7 @@ impl<DB: Database> DerefMut for Lease<DB> {
 }
 
 // Derived, either would ask the database's type to be it, too.
-impl<DB: Database> Clone for Connections<DB> {
+impl<DB: Server> Clone for Connections<DB> {
     fn clone(&self) -> Self {
         Self {
             site: Arc::clone(&self.site),
@@ -318,14 +349,14 @@ impl<DB: Database> Clone for Connections<DB> {
     }
 }
 
-impl<DB: Database> Clone for Site<DB> {
+impl<DB: Server> Clone for Site<DB> {
     fn clone(&self) -> Self {
         let Self { home, pool, plan, parking } = self;
         Self { home: home.clone(), pool: pool.clone(), plan: plan.clone(), parking: parking.clone() }
     }
 }
 
-impl<DB: Database> fmt::Debug for Connections<DB> {
+impl<DB: Server> fmt::Debug for Connections<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { site: _, places, at_work, acquire_timeout, work_timeout } = self;
         let pool = self.site().pool.clone();

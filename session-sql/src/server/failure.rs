@@ -90,6 +90,22 @@ pub(crate) fn from_connecting(error: sqlx::Error) -> Failure {
     }
 }
 
+/// The same for the first of all connections. One over the network reads files for TLS alone: those of these options.
+pub(crate) fn from_first_connecting(error: sqlx::Error, over_network: bool, options: &str) -> Failure {
+    match error {
+        sqlx::Error::Io(error) if over_network && is_of_a_file(error.kind()) => {
+            let reason = format!("a file of {options} cannot be read: {error}");
+            Failure::caused(ErrorKind::Config, std::io::Error::new(error.kind(), reason))
+        }
+        error => from_connecting(error),
+    }
+}
+
+fn is_of_a_file(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(kind, K::NotFound | K::PermissionDenied | K::IsADirectory | K::NotADirectory)
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;

@@ -4,6 +4,8 @@
 mod calls;
 mod connections;
 mod failure;
+pub(crate) mod host_list;
+mod hosts;
 mod lanes;
 mod parking;
 mod row;
@@ -13,7 +15,8 @@ mod verbs;
 pub(crate) use calls::Write;
 pub(crate) use calls::{Create, Delete, Load, Touch, Update};
 pub(crate) use connections::{Bounds, Connections, Work, pool_options};
-pub(crate) use failure::{CHANGED, Failure, from_connecting};
+pub(crate) use failure::{CHANGED, Failure, from_first_connecting};
+pub(crate) use hosts::{Hosts, Server};
 pub(crate) use lanes::Lanes;
 #[cfg(feature = "mysql")]
 pub(crate) use row::Columns;

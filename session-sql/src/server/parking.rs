@@ -18,7 +18,7 @@ const ABSENCE: Duration = Duration::from_secs(60);
 /// A connection out of the pool.
 pub(super) struct Borrowed<DB: Database> {
     pub(super) connection: PoolConnection<DB>,
-    since: Instant,
+    pub(super) since: Instant,
 }
 
 impl<DB: Database> Borrowed<DB> {

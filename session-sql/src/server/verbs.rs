@@ -11,12 +11,13 @@ use sqlx::Database;
 
 use super::calls::{AnswerSize, Load, Write};
 use super::failure::Failure;
+use super::hosts::Server;
 use super::row::{Columns, live_record, session_id};
 use crate::batching::{Batch, Request, Verb};
 
 /// The statements of a dialect on one table that are about any verb.
 pub(crate) trait Dialect: Debug + Send + Sync + 'static {
-    type Database: Database<Row: Columns>;
+    type Database: Server<Row: Columns>;
 
     /// The rows of these sessions, without those that there are none of. The ids ascend.
     fn find(

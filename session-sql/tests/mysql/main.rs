@@ -8,6 +8,8 @@
 
 mod batches;
 mod cancellation;
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod common;
 mod damage;
 mod defaults;
@@ -15,11 +17,15 @@ mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod hosts;
 mod private_server;
+#[path = "../shared/proxy.rs"]
+mod proxy;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
 mod runtimes;
 mod schema;
 mod server;
+mod tls;
 mod verbs;

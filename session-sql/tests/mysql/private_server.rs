@@ -2,6 +2,7 @@
 //! listens on loopback and ends with its value.
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -21,7 +22,7 @@ const NOBODY: u32 = 65_534;
 
 pub(crate) struct PrivateServer {
     directory: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     process: Option<Child>,
 }
 
@@ -36,8 +37,7 @@ impl PrivateServer {
         if is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { directory, port, process: None };
+        let mut server = Self { directory, port: free_port(), process: None };
         server.file(
             "accounts.sql",
             &format!(
@@ -49,6 +49,7 @@ impl PrivateServer {
             .command("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", server.path("data").display()))
+            .arg(server.own_temporaries())
             .status()
             .unwrap();
         assert!(made.success());
@@ -61,7 +62,7 @@ impl PrivateServer {
         let mut command = self.command("mariadbd");
         command.arg("--no-defaults").arg(format!("--datadir={}", self.path("data").display()));
         command.arg(format!("--init-file={}", self.path("accounts.sql").display()));
-        command.arg(format!("--pid-file={}", self.path("pid").display()));
+        command.arg(format!("--pid-file={}", self.path("pid").display())).arg(self.own_temporaries());
         command.arg(format!("--port={}", self.port)).args(["--bind-address=127.0.0.1", "--socket="]);
         command.args(["--skip-name-resolve", "--innodb-flush-log-at-trx-commit=2"]).args(arguments);
         self.process = Some(command.spawn().unwrap());
@@ -105,6 +106,11 @@ impl PrivateServer {
         self.directory.path().join(name)
     }
 
+    /// A server that starts removes the temporary tables of all that share the directory.
+    fn own_temporaries(&self) -> String {
+        format!("--tmpdir={}", self.path("").display())
+    }
+
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(program(name).unwrap());
         command.current_dir(self.directory.path()).env_clear();
@@ -120,6 +126,18 @@ impl PrivateServer {
 impl Drop for PrivateServer {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A port that nobody listens on. Not one of those that the system hands out, as to clients: one of them might be
+/// taken before the server has it, or while it is stopped.
+fn free_port() -> u16 {
+    loop {
+        let random = RandomState::new().build_hasher().finish() % 20_000;
+        let port = 10_000 + u16::try_from(random).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -8,17 +8,26 @@
 
 mod batches;
 mod cancellation;
+#[path = "../shared/certificates.rs"]
+mod certificates;
 mod common;
 mod damage;
 mod faults;
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
+mod hosts;
 mod private_server;
+#[path = "../shared/proxy.rs"]
+mod proxy;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
+mod replica;
+mod replicas;
 mod runtimes;
 mod schema;
 mod server;
+mod tls;
+mod unlogged;
 mod verbs;

@@ -20,10 +20,10 @@ pub(crate) const PASSWORD: &str = "hunter2";
 const NOBODY: u32 = 65_534;
 
 pub(crate) struct PrivateServer {
-    directory: TempDir,
-    binaries: PathBuf,
-    port: u16,
-    process: Option<Child>,
+    pub(crate) directory: TempDir,
+    pub(crate) binaries: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) process: Option<Child>,
 }
 
 impl PrivateServer {
@@ -33,11 +33,7 @@ impl PrivateServer {
             eprintln!("not run: there is no `initdb`");
             return None;
         };
-        let directory = tempfile::tempdir().unwrap();
-        if is_root() {
-            chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let mut server = Self { directory, binaries, port: free_port(), process: None };
+        let mut server = Self::beside(binaries);
         let password = server.file("password", PASSWORD);
         let made = server
             .command("initdb")
@@ -54,6 +50,15 @@ impl PrivateServer {
         assert!(made.success());
         server.run(arguments).await;
         Some(server)
+    }
+
+    /// One that is still to get its data.
+    pub(crate) fn beside(binaries: PathBuf) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if is_root() {
+            chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Self { directory, binaries, port: free_port(), process: None }
     }
 
     /// Starts it, again after [`stop`](Self::stop) on the same port, and waits until it lets somebody in.
@@ -121,7 +126,7 @@ impl PrivateServer {
         self.directory.path().join(name)
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
         command.arg("-D").arg(self.path("data")).current_dir(self.directory.path());
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,7 +1,6 @@
-//! What takes a server of the test's own: restarts, passwords, certificates.
+//! What takes a server of the test's own: restarts, passwords.
 
 use std::num::NonZeroU32;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{LONG, create, id, now, patient, record, shown};
@@ -79,66 +78,4 @@ async fn who_may_not_come_in_is_told_so_without_the_password() {
     }
     let error = PostgresBackend::connect(hog).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Overloaded, "{error:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_checked() {
-    let Some(mut server) = PrivateServer::start(&[]).await else { return };
-    if !make_certificates(&server) {
-        eprintln!("not run: there is no `openssl`");
-        return;
-    }
-    server.stop();
-    let (certificate, key) = (server.path("server.pem"), server.path("server.key"));
-    let files = [
-        "ssl=on".to_owned(),
-        format!("ssl_cert_file={}", certificate.display()),
-        format!("ssl_key_file={}", key.display()),
-    ];
-    server.run(&files.each_ref().map(String::as_str)).await;
-    let authority = format!("sslrootcert={}", server.path("authority.pem").display());
-    let connect = |options: String| {
-        let config = PostgresConfig::from_url(&server.url(&options)).unwrap().with_auto_migrate(true);
-        PostgresBackend::connect(patient(config))
-    };
-
-    let backend = connect(format!("sslmode=verify-full&{authority}")).await.unwrap();
-    create(&backend, 1, record("x")).await;
-    connect("sslmode=require".to_owned()).await.unwrap();
-    // An authority that nobody knows; a server by another name.
-    let error = connect("sslmode=verify-full".to_owned()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
-    let error = connect(format!("sslmode=verify-full&{authority}&host=localhost")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
-    connect(format!("sslmode=verify-ca&{authority}&host=localhost")).await.unwrap();
-}
-
-/// An authority, and a server's certificate for 127.0.0.1 that it has signed.
-fn make_certificates(server: &PrivateServer) -> bool {
-    let openssl = |arguments: &str| {
-        Command::new("openssl")
-            .args(arguments.split(' '))
-            .current_dir(server.path(""))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    let made = openssl(&format!(
-        "req -x509 {curve} -days 2 -subj /CN=authority -keyout authority.key -out authority.pem"
-    )) && openssl(&format!("req {curve} -subj /CN=server -keyout made.key -out server.csr"));
-    if !made {
-        return false;
-    }
-    server.file("extensions", "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
-    assert!(openssl(
-        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
-         -extfile extensions -out made.pem"
-    ));
-    for (made, name) in [("made.key", "server.key"), ("made.pem", "server.pem")] {
-        server.file(name, &std::fs::read_to_string(server.path(made)).unwrap());
-    }
-    true
 }

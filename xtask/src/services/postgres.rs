@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::service::{Service, Setup};
 
-const USER: &str = "session_kit";
-const DATABASE: &str = "postgres";
+pub(super) const USER: &str = "session_kit";
+pub(super) const DATABASE: &str = "postgres";
 
 /// Version 3.0 of the protocol.
 const PROTOCOL: i32 = 196_608;
@@ -79,15 +79,8 @@ impl Service for Postgres {
         vec![server]
     }
 
-    /// Asks to connect, up to the question for the password.
     fn check(&self, setup: &Setup) -> Result<(), String> {
-        let mut stream = setup.connect()?;
-        let mut answer = [0];
-        stream
-            .write_all(&startup_message())
-            .and_then(|()| stream.read_exact(&mut answer))
-            .map_err(|error| error.to_string())?;
-        if answer == *b"R" { Ok(()) } else { Err("it takes no connections".to_owned()) }
+        takes_connections(setup, setup.port())
     }
 
     fn url(&self, setup: &Setup) -> String {
@@ -110,7 +103,18 @@ impl Postgres {
     }
 }
 
-fn data(setup: &Setup) -> PathBuf {
+/// Asks to connect, up to the question for the password.
+pub(super) fn takes_connections(setup: &Setup, port: u16) -> Result<(), String> {
+    let mut stream = setup.connect_to(port)?;
+    let mut answer = [0];
+    stream
+        .write_all(&startup_message())
+        .and_then(|()| stream.read_exact(&mut answer))
+        .map_err(|error| error.to_string())?;
+    if answer == *b"R" { Ok(()) } else { Err("it takes no connections".to_owned()) }
+}
+
+pub(super) fn data(setup: &Setup) -> PathBuf {
     setup.directory.join("data")
 }
 

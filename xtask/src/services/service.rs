@@ -105,7 +105,12 @@ impl Setup {
 
     /// The port of a service that has one.
     pub(crate) fn port(&self) -> u16 {
-        self.state.ports.first().copied().unwrap_or_default()
+        self.port_of(0)
+    }
+
+    /// The port of one of several servers.
+    pub(crate) fn port_of(&self, server: usize) -> u16 {
+        self.state.ports.get(server).copied().unwrap_or_default()
     }
 
     /// A program of the service, run in the directory as the right user. Nothing of the caller's
@@ -139,7 +144,11 @@ impl Setup {
     }
 
     pub(crate) fn connect(&self) -> Result<TcpStream, String> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()));
+        self.connect_to(self.port())
+    }
+
+    pub(crate) fn connect_to(&self, port: u16) -> Result<TcpStream, String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let connect = || {
             let stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
             stream.set_read_timeout(Some(ANSWER_PATIENCE))?;

@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
 use super::server::Server;
@@ -32,12 +32,20 @@ impl SharedStore {
     }
 
     pub(crate) fn on_postgres() -> Option<Self> {
-        let (server, name) = (server_in("SESSION_TEST_POSTGRES")?, distinct_name());
+        Some(Self::in_table(server_in("SESSION_TEST_POSTGRES")?))
+    }
+
+    pub(crate) fn on_mariadb() -> Option<Self> {
+        Some(Self::in_table(server_in("SESSION_TEST_MARIADB")?))
+    }
+
+    fn in_table(server: String) -> Self {
+        let name = distinct_name();
         let url = with_option(&server, "table", &name);
-        // Opening a connection takes a digest of the password thousands of times: few connections, and patience,
-        // where all of the tests share two cores.
+        // Opening a connection to Postgres takes a digest of the password thousands of times: few connections, and
+        // patience, where all of the tests share two cores.
         let url = with_option(&with_option(&url, "max_connections", "3"), "acquire_timeout", "4500");
-        Some(Self { url, leftover: Leftover::Table { server, name } })
+        Self { url, leftover: Leftover::Table { server, name } }
     }
 
     pub(crate) fn on_redis() -> Option<Self> {
@@ -53,8 +61,15 @@ impl SharedStore {
     /// Leaves nothing on a server that is not ours.
     pub(crate) async fn discard(self) {
         if let Leftover::Table { server, name } = self.leftover {
-            let mut connection = PgConnection::connect(&server).await.unwrap();
-            connection.execute(AssertSqlSafe(format!("DROP TABLE {name} CASCADE"))).await.unwrap();
+            let table = AssertSqlSafe(format!("DROP TABLE {name} CASCADE"));
+            if server.starts_with("postgres") {
+                PgConnection::connect(&server).await.unwrap().execute(table).await.unwrap();
+            } else {
+                let mut connection = MySqlConnection::connect(&server).await.unwrap();
+                connection.execute(table).await.unwrap();
+                let view = AssertSqlSafe(format!("DROP VIEW {name}_json"));
+                connection.execute(view).await.unwrap();
+            }
         }
     }
 }

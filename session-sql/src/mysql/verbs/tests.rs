@@ -15,7 +15,7 @@ async fn connect() -> Option<MySqlConnection> {
         assert!(allowed, "SESSION_TEST_MARIADB is not set");
         return None;
     };
-    let options = MysqlConfig::from_url(&url).unwrap().connect_options();
+    let options = MysqlConfig::from_url(&url).unwrap().hosts().current();
     let mut connection = MySqlConnection::connect_with(&options).await.unwrap();
     let sql = schema_sql("s").unwrap().replace("CREATE TABLE", "CREATE TEMPORARY TABLE");
     // A view cannot be over a temporary table.

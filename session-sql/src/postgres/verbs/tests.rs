@@ -16,7 +16,7 @@ async fn connect() -> Option<PgConnection> {
         assert!(allowed, "SESSION_TEST_POSTGRES is not set");
         return None;
     };
-    let options: PgConnectOptions = PostgresConfig::from_url(&url).unwrap().connect_options();
+    let options: PgConnectOptions = PostgresConfig::from_url(&url).unwrap().hosts().current();
     let mut connection = PgConnection::connect_with(&options).await.unwrap();
     let temporary = schema_sql("s").unwrap().replace("CREATE TABLE", "CREATE TEMPORARY TABLE");
     // A function cannot be found in the temporary schema unless it is named.
