@@ -16,6 +16,7 @@ mod expected;
 mod harness;
 pub mod http;
 mod linearizability;
+pub mod network;
 mod process;
 mod race;
 mod recorder;
