@@ -85,6 +85,15 @@ impl Connections {
                     }
                     Ok(true)
                 })
+            })
+            // The pool asks the server before it takes a connection back, and waits for its answer for ever.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    match timeout(ANSWER_MARGIN, connection.ping()).await {
+                        Ok(answer) => answer.map(|()| true),
+                        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                    }
+                })
             });
         Self::on(config, Site::new(home, pool, options))
     }
