@@ -25,6 +25,7 @@ mod scan;
 mod site;
 mod spy;
 mod summary;
+mod wire;
 
 pub use harness::{Damage, Harness, Promises};
 pub use run::run;
