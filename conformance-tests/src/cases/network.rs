@@ -77,11 +77,16 @@ async fn call_all(ctx: &Context, wire: &Wire, times: usize) -> CaseResult<Vec<(C
         let answer = tokio::spawn(call.run(&wire.backend));
         (call, answer)
     };
-    let mut answers = Vec::new();
-    for (call, answer) in calls.into_iter().map(start).collect::<Vec<_>>() {
-        answers.push((call, wire.within(answer).await??));
-    }
-    Ok(answers)
+    let calls: Vec<_> = calls.into_iter().map(start).collect();
+    // One limit for all: nobody is to wait for as long as there are others before.
+    wire.within(async {
+        let mut answers = Vec::new();
+        for (call, answer) in calls {
+            answers.push((call, answer.await?));
+        }
+        Ok(answers)
+    })
+    .await?
 }
 
 /// Fails unless a new handle is refused, in time.
