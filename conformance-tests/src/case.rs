@@ -76,6 +76,8 @@ pub(crate) enum Need {
     Processes,
     /// What was acknowledged stays.
     Durable,
+    /// The store is a server, and `Harness::open_through` works.
+    Network,
 }
 
 impl Need {
@@ -92,6 +94,7 @@ impl Need {
             Self::SharedHandles => promises.shared,
             Self::Processes => promises.processes,
             Self::Durable => promises.durable,
+            Self::Network => promises.network,
         }
     }
 
@@ -108,6 +111,7 @@ impl Need {
             Self::SharedHandles => "handles do not share their sessions",
             Self::Processes => "the harness starts no other process",
             Self::Durable => "nothing outlives its process",
+            Self::Network => "there is no server",
         }
     }
 }

@@ -36,6 +36,13 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    #[track_caller]
+    fn from(error: std::io::Error) -> Self {
+        Self::new(format!("the suite's own network failed: {error}"))
+    }
+}
+
 impl From<tokio::task::JoinError> for Failure {
     #[track_caller]
     fn from(error: tokio::task::JoinError) -> Self {

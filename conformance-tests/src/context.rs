@@ -14,8 +14,10 @@ use session_core::{
 
 use crate::check::{self, CaseResult, Failure};
 use crate::harness::{Damage, Harness};
+use crate::network::FaultProxy;
 use crate::process::{Process, Role};
 use crate::recorder::{Recorder, Steps};
+use crate::wire::Wire;
 
 /// Where each case's clock starts: in 2001, so that a driver that asks its store for the time finds every
 /// session expired.
@@ -120,6 +122,22 @@ impl Context {
         Ok(Arc::new(Recorder::new("second handle: ", backend, self.shared.steps.clone())))
     }
 
+    /// The driver once more on the case's own namespace, through a proxy.
+    pub(crate) async fn wire(&self) -> CaseResult<Wire> {
+        let server = self.shared.harness.server().await?;
+        let server = server.ok_or_else(|| Failure::new("the harness names no server"))?;
+        let proxy = FaultProxy::start(server).await?;
+        let backend = self.open_through(&proxy).await?;
+        Wire::new(self.clone(), proxy, backend).await
+    }
+
+    /// The driver on the case's own namespace, through this proxy.
+    pub(crate) async fn open_through(&self, proxy: &FaultProxy) -> CaseResult<Arc<dyn SessionBackend>> {
+        let backend = self.shared.harness.open_through(&self.namespace(), proxy.address()).await?;
+        let backend = backend.ok_or_else(|| Failure::new("the harness opens nothing through a proxy"))?;
+        Ok(Arc::new(Recorder::new("through the proxy: ", backend, self.shared.steps.clone())))
+    }
+
     /// The program under test, to be started on the same store.
     pub(crate) fn command(&self) -> CaseResult<Command> {
         let command = self.shared.harness.process();
@@ -191,6 +209,14 @@ impl Context {
         match self.shared.effort {
             Effort::Full => Duration::from_secs(30),
             Effort::Brief => Duration::from_secs(5),
+        }
+    }
+
+    /// What a verb over a broken network may take: the driver's own limits, and a generous minute.
+    pub(crate) fn limit(&self) -> Duration {
+        match self.shared.effort {
+            Effort::Full => Duration::from_secs(75),
+            Effort::Brief => Duration::from_secs(8),
         }
     }
 

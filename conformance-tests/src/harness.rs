@@ -1,6 +1,7 @@
 //! What the author of a driver implements: how to open a store, and what the driver promises.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,23 @@ pub trait Harness: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Where the server listens on TCP. The suite puts a [`FaultProxy`](crate::network::FaultProxy) in front of it.
+    async fn server(&self) -> Result<Option<SocketAddr>> {
+        Ok(None)
+    }
+
+    /// Opens a namespace once more while the first handle is in use, with the server at `address`: that of a proxy
+    /// of the suite. With one connection, if the driver has several, and with limits of a few seconds to
+    /// whatever it waits for; some cases wait for them.
+    async fn open_through(
+        &self,
+        namespace: &str,
+        address: SocketAddr,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let _ = (namespace, address);
+        Ok(None)
+    }
+
     /// Removes a namespace at the end of its case, passed or not. A failure to do so is the harness's own
     /// affair.
     async fn discard(&self, namespace: &str) {
@@ -126,6 +144,8 @@ pub struct Promises {
     pub shared: bool,
     /// [`Harness::process`] and [`Harness::second_handle`] work: several processes share the sessions.
     pub processes: bool,
+    /// The store is a server: [`Harness::server`] and [`Harness::open_through`] work.
+    pub network: bool,
     /// [`Harness::scan`] works.
     pub scan: bool,
     /// [`Harness::damage`] works.
@@ -178,6 +198,13 @@ impl Promises {
     #[must_use]
     pub fn with_processes(mut self) -> Self {
         self.processes = true;
+        self
+    }
+
+    /// Talks to a server over TCP: [`Harness::server`] and [`Harness::open_through`].
+    #[must_use]
+    pub fn with_network(mut self) -> Self {
+        self.network = true;
         self
     }
 

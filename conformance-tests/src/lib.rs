@@ -16,6 +16,7 @@ mod expected;
 mod harness;
 pub mod http;
 mod linearizability;
+pub mod network;
 mod process;
 mod race;
 mod recorder;
@@ -24,6 +25,7 @@ mod scan;
 mod site;
 mod spy;
 mod summary;
+mod wire;
 
 pub use harness::{Damage, Harness, Promises};
 pub use run::run;

@@ -2,10 +2,11 @@
 //! and what they are answered.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use session_core::{
-    Committed, ErrorKind, Record, Result, Session, SessionId, SessionManager, SessionManagerBuilder,
-    SessionToken,
+    Committed, ErrorKind, Record, Result, Session, SessionBackend, SessionId, SessionManager,
+    SessionManagerBuilder, SessionToken,
 };
 
 use crate::check::{CaseResult, Failure, ensure};
@@ -31,7 +32,16 @@ impl Site {
         ctx: &Context,
         configure: impl FnOnce(SessionManagerBuilder) -> SessionManagerBuilder,
     ) -> CaseResult<Self> {
-        let spy = Spy::new(ctx.backend());
+        Self::over(ctx, ctx.backend(), configure)
+    }
+
+    /// A node over another handle to the same sessions.
+    pub(crate) fn over(
+        ctx: &Context,
+        backend: Arc<dyn SessionBackend>,
+        configure: impl FnOnce(SessionManagerBuilder) -> SessionManagerBuilder,
+    ) -> CaseResult<Self> {
+        let spy = Spy::new(backend);
         // Whoever wants the store's answers to be late says how late: a busy machine is no reason.
         let builder = SessionManager::builder(spy.clone()).clock(ctx.clock().clone()).store_timeout(MINUTE);
         Ok(Self { ctx: ctx.clone(), manager: configure(builder).build()?, spy })

@@ -1,6 +1,7 @@
 //! The conformance suite on this driver, against the server that `SESSION_TEST_REDIS` names.
 
 use std::env;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ struct Redis {
 
 /// Where the suite waits no longer for what does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The limits of those who talk to a server that may not answer.
+const SHORT: Duration = Duration::from_secs(3);
 
 impl Redis {
     /// With limits that no machine is too busy for.
@@ -81,6 +85,7 @@ impl Harness for Redis {
             .with_expiry_slack(RedisConfig::new("").expiry_slack)
             .with_durability()
             .with_shared_handles()
+            .with_network()
             .with_scan()
             .with_damage()
     }
@@ -105,6 +110,25 @@ impl Harness for Redis {
 
     async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
         self.connect(namespace).await.map(Some)
+    }
+
+    async fn server(&self) -> Result<Option<SocketAddr>> {
+        let config = self.config("")?;
+        let mut found = (config.host.as_str(), config.port)
+            .to_socket_addrs()
+            .map_err(|error| Error::new(ErrorKind::Config, error))?;
+        Ok(found.next())
+    }
+
+    async fn open_through(
+        &self,
+        namespace: &str,
+        address: SocketAddr,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let mut config = self.config(namespace)?.with_port(address.port());
+        config.host = address.ip().to_string();
+        let config = config.with_connect_timeout(SHORT).with_response_timeout(SHORT);
+        Ok(Some(Arc::new(RedisBackend::connect(config).await?)))
     }
 
     async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {

@@ -1,15 +1,20 @@
 //! The conformance suite on the MySQL driver, against the server in `SESSION_TEST_MARIADB`.
 
 use std::env;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use conformance_tests::{Damage, Harness, Promises, async_trait};
 use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
 use session_sql::mysql::{MysqlBackend, MysqlConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
+
+/// The limits of those who talk to a server that may not answer.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Namespaces are tables of one database.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ impl Harness for Mariadb {
             .with_purge()
             .with_durability()
             .with_shared_handles()
+            .with_network()
             .with_scan()
             .with_damage()
     }
@@ -56,6 +62,25 @@ impl Harness for Mariadb {
 
     async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
         self.connect(namespace).await.map(Some)
+    }
+
+    async fn server(&self) -> Result<Option<SocketAddr>> {
+        let (host, port) = (self.config.connection.get_host(), self.config.connection.get_port());
+        let mut found =
+            (host, port).to_socket_addrs().map_err(|error| Error::new(ErrorKind::Config, error))?;
+        Ok(found.next())
+    }
+
+    async fn open_through(
+        &self,
+        namespace: &str,
+        address: SocketAddr,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let mut config = self.config.clone().with_table(namespace).with_max_connections(NonZeroU32::MIN);
+        config.connection = config.connection.host(&address.ip().to_string()).port(address.port());
+        let config = config.with_connect_timeout(SHORT).with_acquire_timeout(SHORT);
+        let config = config.with_lock_timeout(SHORT).with_statement_timeout(SHORT);
+        Ok(Some(Arc::new(MysqlBackend::connect(config).await?)))
     }
 
     async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {

@@ -1,6 +1,7 @@
 //! The conformance suite on the Postgres driver, against the server in `SESSION_TEST_POSTGRES`.
 
 use std::env;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 /// Where the suite waits no longer for what does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The limits of those who talk to a server that may not answer.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Namespaces are tables of one schema.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ impl Harness for Postgres {
             .with_purge()
             .with_durability()
             .with_shared_handles()
+            .with_network()
             .with_scan()
             .with_damage()
     }
@@ -60,6 +65,25 @@ impl Harness for Postgres {
 
     async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
         self.connect(namespace).await.map(Some)
+    }
+
+    async fn server(&self) -> Result<Option<SocketAddr>> {
+        let (host, port) = (self.config.connection.get_host(), self.config.connection.get_port());
+        let mut found =
+            (host, port).to_socket_addrs().map_err(|error| Error::new(ErrorKind::Config, error))?;
+        Ok(found.next())
+    }
+
+    async fn open_through(
+        &self,
+        namespace: &str,
+        address: SocketAddr,
+    ) -> Result<Option<Arc<dyn SessionBackend>>> {
+        let mut config = self.config.clone().with_table(namespace).with_max_connections(NonZeroU32::MIN);
+        config.connection = config.connection.host(&address.ip().to_string()).port(address.port());
+        let config = config.with_connect_timeout(SHORT).with_acquire_timeout(SHORT);
+        let config = config.with_lock_timeout(SHORT).with_statement_timeout(SHORT);
+        Ok(Some(Arc::new(PostgresBackend::connect(config).await?)))
     }
 
     async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {

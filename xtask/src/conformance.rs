@@ -20,9 +20,10 @@ const DRIVERS: [&str; 5] = ["memory", "sqlite", "postgres", "mariadb", "redis"];
 const LEAST_CASES: u64 = 100;
 
 /// Files that hold one line, `<n> of <n> broken <what> caught`; every other file holds rows.
-const BROKEN: [Broken; 3] = [
+const BROKEN: [Broken; 4] = [
     Broken { file: "broken.txt", what: "backends", least: 30 },
     Broken { file: "broken-processes.txt", what: "stores", least: 6 },
+    Broken { file: "broken-network.txt", what: "clients", least: 12 },
     Broken { file: "broken-integrations.txt", what: "integrations", least: 10 },
 ];
 
@@ -208,6 +209,7 @@ mod tests {
     const SQLITE: &str = "sqlite | A 90 B 12 C 6 | total 108, failed 0, skipped 0";
     const BACKENDS: (&str, &str) = ("broken.txt", "31 of 31 broken backends caught");
     const STORES: (&str, &str) = ("broken-processes.txt", "6 of 6 broken stores caught");
+    const CLIENTS: (&str, &str) = ("broken-network.txt", "12 of 12 broken clients caught");
     const INTEGRATIONS: (&str, &str) = ("broken-integrations.txt", "11 of 11 broken integrations caught");
 
     fn table(files: &[(&str, &str)]) -> Table {
@@ -218,15 +220,15 @@ mod tests {
 
     fn full(memory: &str, broken: &str) -> Vec<String> {
         let rows = [("memory.txt", memory), ("sqlite.txt", SQLITE)];
-        table(&[rows[0], rows[1], (BACKENDS.0, broken), STORES, INTEGRATIONS]).problems(false, &[])
+        table(&[rows[0], rows[1], (BACKENDS.0, broken), STORES, CLIENTS, INTEGRATIONS]).problems(false, &[])
     }
 
     #[test]
     fn a_full_table_has_no_problem_and_prints_as_written() {
-        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), BACKENDS, STORES, INTEGRATIONS];
+        let files = [("memory.txt", MEMORY), ("sqlite.txt", SQLITE), BACKENDS, STORES, CLIENTS, INTEGRATIONS];
         let table = table(&files);
         assert_eq!(table.problems(false, &[]), Vec::<String>::new());
-        let broken = [BACKENDS.1, STORES.1, INTEGRATIONS.1].join("\n");
+        let broken = [BACKENDS.1, STORES.1, CLIENTS.1, INTEGRATIONS.1].join("\n");
         assert_eq!(table.to_string(), format!("{MEMORY}\n{SQLITE}\n{broken}\n"));
     }
 
@@ -234,16 +236,16 @@ mod tests {
     fn a_missing_row_fails_a_full_run_only() {
         let table = table(&[("memory.txt", MEMORY)]);
         let problems = table.problems(false, &[]);
-        let reports =
-            ["backends", "stores", "integrations"].map(|what| format!("no report on the broken {what}"));
-        assert_eq!(problems[..3], reports);
-        assert_eq!(problems[3..], ["no row for sqlite"]);
+        let reports = ["backends", "stores", "clients", "integrations"]
+            .map(|what| format!("no report on the broken {what}"));
+        assert_eq!(problems[..4], reports);
+        assert_eq!(problems[4..], ["no row for sqlite"]);
         assert_eq!(table.problems(true, &[]), Vec::<String>::new());
         assert_eq!(
             table.to_string(),
             format!(
                 "{MEMORY}\nsqlite | did not run\nbroken backends did not run\nbroken stores did not run\n\
-                 broken integrations did not run\n"
+                 broken clients did not run\nbroken integrations did not run\n"
             )
         );
     }
@@ -256,10 +258,17 @@ mod tests {
             ("sqlite | | total 0, failed 0, skipped 27", 0),
             ("sqlite | A 109 | total 109, failed 1, skipped 0", 1),
         ] {
-            let table = table(&[("memory.txt", MEMORY), ("sqlite.txt", row), BACKENDS, STORES, INTEGRATIONS]);
+            let table = table(&[
+                ("memory.txt", MEMORY),
+                ("sqlite.txt", row),
+                BACKENDS,
+                STORES,
+                CLIENTS,
+                INTEGRATIONS,
+            ]);
             assert_eq!(table.problems(false, &excused).len(), problems, "{row}");
         }
-        assert!(!table(&[BACKENDS, STORES, INTEGRATIONS]).problems(false, &excused).is_empty());
+        assert!(!table(&[BACKENDS, STORES, CLIENTS, INTEGRATIONS]).problems(false, &excused).is_empty());
     }
 
     #[test]

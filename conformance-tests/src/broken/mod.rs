@@ -11,6 +11,7 @@ mod kept;
 mod list;
 mod load;
 mod matrix;
+mod network;
 mod packet;
 mod processes;
 mod purge;
@@ -31,6 +32,7 @@ use session_core::{
 };
 
 use self::handle::Copies;
+pub use self::network::run_network;
 pub use self::processes::run_processes;
 pub use self::run::run;
 pub(crate) use self::run::{Proof, Suspect, prove};

@@ -65,7 +65,8 @@ pub fn run_processes(matrix: impl AsRef<Path>, directory: &Path) -> ExitCode {
     };
     let suspects = FAULTS.iter().map(suspect).collect();
     let (what, report) = ("stores", "broken-processes");
-    let proof = Proof { what, report, schedule: Schedule::Parallel, cases: cases::processes(), suspects };
+    let (schedule, threads) = (Schedule::Parallel, None);
+    let proof = Proof { what, report, schedule, threads, cases: cases::processes(), suspects };
     prove(&Arc::new(proof), matrix.as_ref())
 }
 

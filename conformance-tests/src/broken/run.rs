@@ -37,6 +37,7 @@ pub fn run(matrix: impl AsRef<Path>) -> ExitCode {
         report: "broken",
         // All of them race in memory, where they wait for each other: none needs a second thread.
         schedule: Schedule::Cooperative,
+        threads: None,
         cases: cases::backend(),
         suspects,
     };
@@ -53,6 +54,8 @@ pub(crate) struct Proof<G: Ground> {
     /// The name of the file with that line.
     pub(crate) report: &'static str,
     pub(crate) schedule: Schedule,
+    /// How many to run at a time if that is not told: more than processors where most of the time is waited for.
+    pub(crate) threads: Option<usize>,
     pub(crate) cases: Vec<Case<G>>,
     pub(crate) suspects: Vec<Suspect<G>>,
 }
@@ -65,7 +68,8 @@ pub(crate) struct Suspect<G: Ground> {
 }
 
 pub(crate) fn prove<G: Ground>(proof: &Arc<Proof<G>>, path: &Path) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(proof.threads);
     let seed = match seed() {
         Ok(seed) => seed.unwrap_or(SEED),
         Err(problem) => return fail(&problem),
@@ -202,7 +206,9 @@ fn propose<G: Ground>(proof: &Proof<G>, path: &Path, options: Options) -> Result
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
+        for _ in
+            0..proof.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+        {
             scope.spawn(work);
         }
     });

@@ -1,5 +1,6 @@
 //! The registry. A group is a file; `all` is the order of lists and summaries.
 
+mod cancellation;
 mod clocks;
 mod compare_and_set;
 mod crud;
@@ -9,6 +10,8 @@ mod hostile;
 mod lifecycle;
 mod linearizability;
 mod list;
+mod lost_answers;
+mod network;
 mod payload;
 mod principal;
 mod processes;
@@ -21,9 +24,15 @@ mod unreadable;
 use crate::case::Case;
 
 /// Every case, of backends and of whatever stands on them. Those that start processes have broken
-/// stores of their own: the other broken backends live in the process of their test.
+/// stores of their own, and those that drop verbs and break connections have broken clients: the other broken
+/// backends live in the process of their test, and have no connection that could break.
 pub(crate) fn all() -> Vec<Case> {
-    [backend(), processes(), sessions::all()].concat()
+    [backend(), network(), processes(), sessions::all()].concat()
+}
+
+/// The cases about verbs that nobody waits for any more, and about networks.
+pub(crate) fn network() -> Vec<Case> {
+    [cancellation::CASES, network::CASES, lost_answers::CASES].concat()
 }
 
 /// The cases in which several processes use one store.

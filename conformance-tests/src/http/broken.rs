@@ -34,6 +34,7 @@ pub fn run_broken(integrations: Vec<BrokenIntegration>, matrix: impl AsRef<Path>
     };
     let suspects = integrations.into_iter().map(suspect).collect();
     let (what, report) = ("integrations", "broken-integrations");
-    let proof = Proof { what, report, schedule: Schedule::Parallel, cases: cases::all(), suspects };
+    let (schedule, threads) = (Schedule::Parallel, None);
+    let proof = Proof { what, report, schedule, threads, cases: cases::all(), suspects };
     prove(&Arc::new(proof), matrix.as_ref())
 }

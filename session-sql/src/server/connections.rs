@@ -120,6 +120,15 @@ pub(crate) fn pool_options<DB: Server>(
                 Ok(true)
             })
         })
+        // The pool asks the server before it takes a connection back, and waits for its answer for ever.
+        .after_release(|connection: &mut DB::Connection, _| {
+            Box::pin(async move {
+                match timeout(ANSWER_MARGIN, connection.ping()).await {
+                    Ok(answer) => answer.map(|()| true),
+                    Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                }
+            })
+        })
 }
 
 impl<DB: Server> Connections<DB> {

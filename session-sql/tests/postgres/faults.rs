@@ -1,12 +1,13 @@
 //! Servers that cannot be used, for good or for now: a typed error each time, in bounded time.
 
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs as _};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{LONG, Table, create, id, now, principal, record, shown, with_table};
+use conformance_tests::network::{Fault, FaultProxy};
 use session_core::{DeleteOutcome, Error, ErrorKind, SessionBackend};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use sqlx::postgres::PgPoolOptions;
@@ -318,6 +319,33 @@ fn connections_that_the_server_ended_are_replaced() {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         }
         assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+    });
+}
+
+/// The pool asks the server before it takes back what nobody has used for a while.
+#[test]
+fn a_connection_that_falls_silent_while_it_is_unused_is_replaced() {
+    with_table(async |table| {
+        let options = &table.config.connection;
+        let server = (options.get_host(), options.get_port()).to_socket_addrs().unwrap().next().unwrap();
+        let mut proxy = FaultProxy::start(server).await.unwrap();
+        let mut config = table.config.clone().with_max_connections(NonZeroU32::MIN);
+        let (host, port) = (proxy.address().ip().to_string(), proxy.address().port());
+        config.connection = config.connection.host(&host).port(port);
+        create_after(&PostgresBackend::connect(table.config.clone()).await.unwrap()).await;
+        let backend = PostgresBackend::connect(config).await.unwrap();
+        assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
+        proxy.set(Fault::Blackhole).await.unwrap();
+        proxy.struck().await;
+        proxy.set(Fault::None).await.unwrap();
+        let started = Instant::now();
+        let found = loop {
+            match backend.load(id(1), now()).await {
+                Ok(found) => break found,
+                Err(error) => assert!(started.elapsed() < LONG, "its place is lost: {error:?}"),
+            }
+        };
+        assert_eq!(found, Some(record("x")));
     });
 }
 
