@@ -9,6 +9,10 @@ mod mariadb;
 mod postgres;
 mod process;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod redis_tls;
+mod resp;
 mod service;
 mod state;
 mod test_run;
@@ -21,6 +25,9 @@ use instance::Instance;
 use mariadb::Mariadb;
 use postgres::Postgres;
 use redis::Redis;
+use redis_cluster::RedisCluster;
+use redis_sentinel::RedisSentinel;
+use redis_tls::RedisTls;
 use service::Service;
 pub(crate) use test_run::TestRun;
 
@@ -29,10 +36,13 @@ use crate::steps::progress;
 use crate::workspace::Workspace;
 
 /// In the order in which they start. No test of these cuts the power, so none waits for the disk.
-const KNOWN: [&dyn Service; 3] = [
+const KNOWN: [&dyn Service; 6] = [
     &Postgres { name: "postgres", fsync: false },
     &Mariadb { name: "mariadb", fsync: false },
     &Redis { name: "redis", append_only: false },
+    &RedisCluster,
+    &RedisSentinel,
+    &RedisTls,
 ];
 
 /// For measurements, which wait for the disk as a server in use does.
@@ -162,7 +172,7 @@ mod tests {
     #[test]
     fn names_select_and_no_name_is_all() {
         for (words, expected) in [
-            ("up", vec!["postgres", "mariadb", "redis"]),
+            ("up", vec!["postgres", "mariadb", "redis", "redis-cluster", "redis-sentinel", "redis-tls"]),
             ("up redis", vec!["redis"]),
             ("up redis postgres redis", vec!["postgres", "redis"]),
         ] {
@@ -186,7 +196,10 @@ mod tests {
     fn rows_that_need_a_server_name_it() {
         assert_eq!(names(&of_rows(&["memory", "redis", "sqlite"])), ["redis"]);
         assert!(of_rows(&["memory", "sqlite"]).is_empty());
-        let variables = ["SESSION_TEST_POSTGRES", "SESSION_TEST_MARIADB", "SESSION_TEST_REDIS"];
-        assert_eq!(KNOWN.map(|service| service.variable()), variables);
+        let variables = ["POSTGRES", "MARIADB", "REDIS", "REDIS_CLUSTER", "REDIS_SENTINEL", "REDIS_TLS"];
+        assert_eq!(
+            KNOWN.map(|service| service.variable()),
+            variables.map(|name| format!("SESSION_TEST_{name}"))
+        );
     }
 }

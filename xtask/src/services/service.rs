@@ -50,6 +50,11 @@ pub(crate) trait Service: Sync {
         1
     }
 
+    /// How many server processes there are, if not one for each port.
+    fn process_count(&self) -> usize {
+        self.port_count()
+    }
+
     /// The signal that makes a server end soon and in order.
     fn stop_signal(&self) -> &'static str {
         "TERM"
@@ -139,7 +144,11 @@ impl Setup {
     }
 
     pub(crate) fn connect(&self) -> Result<TcpStream, String> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()));
+        self.connect_to(self.port())
+    }
+
+    pub(crate) fn connect_to(&self, port: u16) -> Result<TcpStream, String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let connect = || {
             let stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
             stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
