@@ -70,7 +70,7 @@
 //!
 //! ```text
 //! ACL SETUSER app on >password resetkeys ~session:* resetchannels -@all +get +set +getrange +setrange +exists +del
-//!     +pexpire +pttl +zadd +zrem +zremrangebyscore +zscan +scan +eval +evalsha +info +select
+//!     +pexpire +pttl +zadd +zrem +zremrangebyscore +zrange +scan +eval +evalsha +info +select
 //! ```
 //!
 //! `+info` is for looking at the eviction policy, `+select` for a database other than 0. `SCAN` is not bound to
@@ -86,15 +86,27 @@
 //! With the default codec the values are one plain JSON document at the end of the string.
 
 mod backend;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
 mod connection;
 mod error;
 mod home;
 mod keys;
 mod listing;
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+mod peers;
 mod record_format;
+mod replicas;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod server;
+mod servers;
+#[cfg(feature = "cluster")]
+mod slots;
+mod source;
+mod topology;
 
 pub use backend::RedisBackend;
-pub use config::{OnEviction, RedisConfig, RedisTls};
+pub use config::{OnEviction, RedisConfig, RedisTls, RedisTopology};

@@ -87,12 +87,17 @@ fn passwords_and_certificates_are_not_shown() {
 fn certificates_must_be_pem() {
     let config =
         RedisConfig::new("host").with_tls(RedisTls::Roots(b"-----BEGIN CERTIFICATE-----\n".to_vec()));
-    assert_eq!(config.client().unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(
+        crate::topology::Endpoints::of(&config).err().map(|error| error.kind()),
+        Some(ErrorKind::Config)
+    );
 }
 
 #[cfg(not(feature = "tls"))]
 #[test]
 fn tls_names_its_feature() {
-    let error = RedisConfig::new("host").with_tls(RedisTls::SystemRoots).client().unwrap_err();
+    let error = crate::topology::Endpoints::of(&RedisConfig::new("host").with_tls(RedisTls::SystemRoots))
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("`tls`"), "{error}");
 }

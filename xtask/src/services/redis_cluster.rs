@@ -68,13 +68,15 @@ impl Service for RedisCluster {
         for (number, node) in nodes.iter_mut().enumerate().take(MASTERS) {
             let own = own_line(&node.ask(&["CLUSTER", "NODES"])?);
             // Every node starts as a master of nothing, at epoch 0.
-            if own.contains("master") && own.split(' ').nth(8).is_none() && own.split(' ').nth(6) == Some("0") {
+            if own.contains("master") && own.split(' ').nth(8).is_none() && own.split(' ').nth(6) == Some("0")
+            {
                 let (first, last) = (number * SLOTS / MASTERS, (number + 1) * SLOTS / MASTERS - 1);
                 node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()])?;
                 node.ask(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()])?;
             }
         }
-        let ids = nodes.iter_mut().map(|node| node.ask(&["CLUSTER", "MYID"])).collect::<Result<Vec<_>, _>>()?;
+        let ids =
+            nodes.iter_mut().map(|node| node.ask(&["CLUSTER", "MYID"])).collect::<Result<Vec<_>, _>>()?;
         let known = nodes[0].ask(&["CLUSTER", "NODES"])?;
         let mut unknown = 0;
         for node in (1..NODES).filter(|node| !known.contains(&ids[*node])) {
