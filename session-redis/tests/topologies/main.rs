@@ -1,0 +1,11 @@
+//! Clusters and Sentinel where servers move, fail and come back, on servers of the tests' own.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
+
+mod cluster;
+mod load;
+mod node;
+mod private_cluster;
+mod private_sentinel;
+mod replicas;
+mod sentinel;
