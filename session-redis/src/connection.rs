@@ -106,40 +106,53 @@ impl Connection {
     /// A caller that stops waiting loses its reply alone: the connection reads it and drops it.
     pub(crate) async fn send(&self, command: &Cmd, with: With) -> Result<Value, SendError> {
         let mut established = self.established().await.map_err(SendError::NotSent)?;
-        let result = match with {
-            With { asking: false, replicas: None } => established.link.send_packed_command(command).await,
-            With { asking, replicas } => return self.send_with(established, command, asking, replicas).await,
-        };
-        self.note(&established, result.as_ref().err());
-        let result = result.and_then(Value::extract_error);
-        self.note(&established, result.as_ref().err());
-        Ok(result?)
+        if with.asking {
+            return self.send_asking(established, command, with.replicas).await;
+        }
+        let reply = self.send_on(&mut established, command).await?;
+        self.confirm(established, with.replicas).await?;
+        Ok(reply)
     }
 
-    async fn send_with(
+    async fn send_on(&self, established: &mut Established, command: &Cmd) -> Result<Value, RedisError> {
+        let result = established.link.send_packed_command(command).await;
+        self.note(established, result.as_ref().err());
+        let result = result.and_then(Value::extract_error);
+        self.note(established, result.as_ref().err());
+        result
+    }
+
+    async fn send_asking(
         &self,
         mut established: Established,
         command: &Cmd,
-        asking: bool,
         replicas: Option<Replicas>,
     ) -> Result<Value, SendError> {
         let mut commands = redis::pipe();
-        if asking {
-            commands.cmd("ASKING");
-        }
-        commands.add_command(command.clone());
-        if let Some(replicas) = replicas {
-            commands.add_command(replicas.command());
-        }
+        commands.cmd("ASKING").add_command(command.clone());
         let mut replies = self.replies(&mut established, &commands).await?.into_iter();
-        if asking {
-            replies.next().ok_or_else(strange)??;
-        }
+        let strange = || {
+            RedisError::from((
+                redis::ErrorKind::UnexpectedReturnType,
+                "the server has not answered every command",
+            ))
+        };
+        replies.next().ok_or_else(strange)??;
         let reply = replies.next().ok_or_else(strange)??;
-        if let Some(replicas) = replicas {
-            replicas.judge(replies.next().ok_or_else(strange)?).map_err(SendError::TooFew)?;
-        }
+        self.confirm(established, replicas).await?;
         Ok(reply)
+    }
+
+    /// Waits for replicas to have what was written on this connection. Only once it has been: a server that waits for
+    /// replicas answers nothing else, not even that it does not know a script.
+    async fn confirm(
+        &self,
+        mut established: Established,
+        replicas: Option<Replicas>,
+    ) -> Result<(), SendError> {
+        let Some(replicas) = replicas else { return Ok(()) };
+        let reply = self.send_on(&mut established, &replicas.command()).await;
+        replicas.judge(reply).map_err(SendError::TooFew)
     }
 
     /// Sends several commands at once; the reply to each.
@@ -275,10 +288,6 @@ impl fmt::Debug for Connection {
         let is_open = self.shared.open().is_some();
         f.debug_struct("Connection").field("is_open", &is_open).finish_non_exhaustive()
     }
-}
-
-fn strange() -> RedisError {
-    (redis::ErrorKind::UnexpectedReturnType, "the server has not answered every command").into()
 }
 
 /// Nothing under this lock can be left half done.

@@ -219,13 +219,25 @@ async fn a_list_goes_through_all_masters_and_starts_again_when_slots_have_moved(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_evicts_is_refused_replica_or_not() {
     let Some(cluster) = PrivateCluster::start(NEVER, &[]).await else { return };
+    // A node does not name a replica that has never received anything.
+    let backend = RedisBackend::connect(cluster.config()).await.unwrap();
+    for session in 0..30 {
+        let _ = backend.create(id(session), record("0"), now()).await.unwrap();
+    }
+    for node in &cluster.nodes {
+        until("a node names all replicas", async || {
+            let ranges: Vec<Vec<redis::Value>> = node.ask(&["CLUSTER", "SLOTS"]).await;
+            ranges.len() == MASTERS && ranges.iter().all(|range| range.len() == 4)
+        })
+        .await;
+    }
     for node in [0, MASTERS + 1] {
         let set = async |name: &str, value: &str| {
             cluster.nodes[node].ask::<()>(&["CONFIG", "SET", name, value]).await;
         };
         set("maxmemory-policy", "allkeys-lru").await;
         set("maxmemory", "100mb").await;
-        let error = RedisBackend::connect(cluster.config()).await.unwrap_err();
+        let error = RedisBackend::connect(cluster.config()).await.expect_err(&format!("node {node}"));
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
         assert!(error.to_string().contains("allkeys-lru"), "{error}");
         RedisBackend::connect(cluster.config().with_on_eviction(OnEviction::Allow)).await.unwrap();

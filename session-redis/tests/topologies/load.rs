@@ -46,7 +46,6 @@ pub(crate) fn count(record: &Record) -> u64 {
 /// An update that was acknowledged and is not there.
 #[derive(Debug)]
 pub(crate) struct Loss {
-    pub(crate) session: usize,
     pub(crate) acknowledged: Instant,
 }
 
@@ -197,7 +196,7 @@ impl Shared {
         };
         let is_lost = stored.as_ref().is_none_or(|stored| count(stored) < count(&known.record));
         if is_lost {
-            self.losses.lock().unwrap().push(Loss { session, acknowledged: known.at });
+            self.losses.lock().unwrap().push(Loss { acknowledged: known.at });
         }
         match stored {
             // An update without an answer may have landed: at most the one after the last.
