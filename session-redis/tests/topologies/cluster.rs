@@ -90,15 +90,15 @@ async fn a_slot_range_moves_under_writes_and_no_acknowledged_update_is_lost() {
     let Some(cluster) = PrivateCluster::start(NEVER, &[]).await else { return };
     let config = cluster.config();
     let backend = RedisBackend::connect(config.clone()).await.unwrap();
-    let load = Load::start(&backend, SESSIONS, 32, 0).await;
+    let moved: Vec<usize> =
+        (0..SESSIONS).filter(|session| slot_of(&config.prefix, id(*session)) < MOVED).collect();
+    assert!(moved.len() > 50, "{} sessions are to move", moved.len());
+    let load = Load::start_with(&backend, SESSIONS, 32, &moved).await;
     load.until_acknowledged(1_000).await;
     let (from, to) = (0, 1);
     for slot in 0..MOVED {
         cluster.move_slot(slot, from, to).await;
     }
-    let moved: Vec<usize> =
-        (0..SESSIONS).filter(|session| slot_of(&config.prefix, id(*session)) < MOVED).collect();
-    assert!(moved.len() > 50, "{} sessions moved", moved.len());
     load.until_all_are_updated(&moved, Instant::now()).await;
     let outcome = load.finish().await;
     println!(
@@ -123,7 +123,7 @@ async fn a_killed_master_loses_no_more_than_the_bound_and_is_replaced_without_he
     let Some(mut cluster) = PrivateCluster::start(SOON, &[]).await else { return };
     let config = cluster.config();
     let backend = RedisBackend::connect(config.clone()).await.unwrap();
-    let load = Load::start(&backend, 10_000, 32, 0).await;
+    let load = Load::start(&backend, 10_000, 32).await;
     load.until_acknowledged(5_000).await;
     // Whoever that is by now: a busy machine may have changed it.
     let victim = cluster.master_of(0).await;
@@ -270,5 +270,40 @@ async fn the_applications_own_clients_lead_to_the_cluster() {
         let outcome = backend.create(id(session), record("0"), now()).await.unwrap();
         assert_eq!(outcome, CreateOutcome::Created);
         assert!(backend.load(id(session), now()).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_rights_are_enough_for_a_cluster() {
+    let Some(cluster) = PrivateCluster::start(NEVER, &[]).await else { return };
+    let documentation = include_str!("../../src/lib.rs");
+    let start = documentation.find("ACL SETUSER app on").unwrap();
+    let text = &documentation[start..][..documentation[start..].find("```").unwrap()];
+    let rules: Vec<&str> = text.split_whitespace().filter(|word| *word != "//!").collect();
+    let more = ["+cluster|slots", "+asking", "+wait"];
+    assert!(more.iter().all(|right| documentation.contains(&format!("`{right}`"))));
+    let config = cluster.config().with_prefix("session:").with_username("app").with_password("password");
+    for node in &cluster.nodes {
+        node.ask::<()>(&[&rules[..], &more].concat()).await;
+    }
+    let backend = RedisBackend::connect(config.clone().with_wait_replicas(1)).await.unwrap();
+    let alice = Principal::new("alice").unwrap();
+    for session in 0..10 {
+        let record = record("0").with_principal(Some(alice.clone()));
+        assert_eq!(backend.create(id(session), record, now()).await.unwrap(), CreateOutcome::Created);
+    }
+    for principal in [None, Some(&alice)] {
+        let page = backend.list(principal, None, 1_000, now()).await.unwrap();
+        assert!(!page.sessions.is_empty());
+    }
+    for (right, replicas) in [("cluster|slots", 0), ("wait", 1)] {
+        for node in &cluster.nodes {
+            node.ask::<()>(&["ACL", "SETUSER", "app", &format!("-{right}")]).await;
+        }
+        let error = RedisBackend::connect(config.clone().with_wait_replicas(replicas)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{right}: {error:?}");
+        for node in &cluster.nodes {
+            node.ask::<()>(&["ACL", "SETUSER", "app", &format!("+{right}")]).await;
+        }
     }
 }

@@ -57,7 +57,6 @@ pub(crate) struct Load {
 struct Shared {
     backend: RedisBackend,
     is_over: AtomicBool,
-    padding: String,
     acknowledged: AtomicUsize,
     failures: Mutex<Vec<Error>>,
     losses: Mutex<Vec<Loss>>,
@@ -74,19 +73,22 @@ struct Account {
 
 impl Load {
     /// Stores the sessions, and then updates them in turns until [`finish`](Self::finish).
-    pub(crate) async fn start(
+    pub(crate) async fn start(backend: &RedisBackend, sessions: usize, writers: usize) -> Self {
+        Self::start_with(backend, sessions, writers, &[]).await
+    }
+
+    /// The same; every other update is one of the `hot` sessions.
+    pub(crate) async fn start_with(
         backend: &RedisBackend,
         sessions: usize,
         writers: usize,
-        padding: usize,
+        hot: &[usize],
     ) -> Self {
-        let padding = "x".repeat(padding);
-        let first = record(format!("0 {padding}"));
+        let first = record("0");
         let account = || Mutex::new(Account { record: first.clone(), at: Instant::now() });
         let shared = Arc::new(Shared {
             backend: backend.clone(),
             is_over: AtomicBool::new(false),
-            padding,
             acknowledged: AtomicUsize::new(0),
             failures: Mutex::default(),
             losses: Mutex::default(),
@@ -106,13 +108,18 @@ impl Load {
         let mut tasks = JoinSet::new();
         for writer in 0..writers {
             let shared = shared.clone();
+            let hot: Vec<usize> = hot.iter().copied().filter(|session| session % writers == writer).collect();
             tasks.spawn(async move {
+                let mut hot = hot.iter().cycle();
                 while !shared.is_over.load(Ordering::SeqCst) {
                     for session in (writer..shared.sessions.len()).step_by(writers) {
                         if shared.is_over.load(Ordering::SeqCst) {
                             return;
                         }
                         shared.update(session).await;
+                        if let Some(session) = hot.next() {
+                            shared.update(*session).await;
+                        }
                     }
                 }
             });
@@ -161,7 +168,7 @@ impl Shared {
     /// One update. What fails is looked at, as a manager would.
     async fn update(&self, session: usize) {
         let known = self.sessions[session].lock().unwrap().clone();
-        let mut next = record(format!("{} {}", count(&known.record) + 1, self.padding));
+        let mut next = record((count(&known.record) + 1).to_string());
         next.revision = known.record.revision.next(1);
         match self.backend.update(id(session), known.record.revision, next.clone(), now()).await {
             Ok(UpdateOutcome::Updated) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use session_core::{CreateOutcome, ErrorKind, SessionBackend, UpdateOutcome};
 use session_redis::{RedisBackend, RedisConfig};
 
-use crate::load::{count, id, now, record};
+use crate::load::{Load, count, id, now, record};
 use crate::node::until;
 use crate::private_sentinel::PrivateSentinel;
 
@@ -81,6 +81,27 @@ async fn what_a_replica_has_confirmed_survives_and_the_rest_was_never_acknowledg
     let (acknowledged, lost) = lost(&mut servers, config).await;
     println!("with wait_replicas: {lost} of {acknowledged} acknowledged updates lost");
     assert_eq!((acknowledged, lost), (0, 0), "acknowledged though no replica had it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_waiting_a_killed_master_loses_nothing_that_was_acknowledged() {
+    let Some(mut servers) = PrivateSentinel::start(Duration::from_secs(1), None).await else { return };
+    let config = servers.config().with_wait_replicas(1).with_wait_timeout(Duration::from_millis(200));
+    let backend = RedisBackend::connect(config).await.unwrap();
+    let load = Load::start(&backend, 1_000, 16).await;
+    load.until_acknowledged(2_000).await;
+    servers.data[0].kill();
+    servers.until_master(1).await;
+    let outcome = load.finish().await;
+    println!(
+        "a master killed under {} updates that a replica confirmed: {} lost",
+        outcome.acknowledged,
+        outcome.losses.len()
+    );
+    assert!(outcome.losses.is_empty(), "{:?}", outcome.losses);
+    // Nobody is left to confirm.
+    let error = backend.create(id(5_000), record("0"), now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate);
 }
 
 #[tokio::test(flavor = "multi_thread")]

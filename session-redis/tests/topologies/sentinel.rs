@@ -18,7 +18,7 @@ const BOUND: Duration = Duration::from_secs(1);
 async fn a_killed_master_loses_no_more_than_the_bound_and_its_successor_is_found() {
     let Some(mut servers) = PrivateSentinel::start(SOON, None).await else { return };
     let backend = RedisBackend::connect(servers.config()).await.unwrap();
-    let load = Load::start(&backend, 1_000, 16, 0).await;
+    let load = Load::start(&backend, 1_000, 16).await;
     load.until_acknowledged(5_000).await;
     let killed = Instant::now();
     servers.data[0].kill();
@@ -40,7 +40,7 @@ async fn a_killed_master_loses_no_more_than_the_bound_and_its_successor_is_found
 async fn a_master_that_is_made_a_replica_is_left() {
     let Some(servers) = PrivateSentinel::start(NEVER, None).await else { return };
     let backend = RedisBackend::connect(servers.config()).await.unwrap();
-    let load = Load::start(&backend, 100, 8, 0).await;
+    let load = Load::start(&backend, 100, 8).await;
     load.until_acknowledged(500).await;
     servers.fail_over().await;
     servers.until_master(1).await;
