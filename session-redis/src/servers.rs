@@ -48,6 +48,8 @@ impl Servers {
         command: &Cmd,
         replicas: Option<Replicas>,
     ) -> Result<Value, SendError> {
+        #[cfg(not(feature = "cluster"))]
+        let _ = key;
         match &self.kind {
             Kind::One(connection) => connection.send(command, With { asking: false, replicas }).await,
             #[cfg(feature = "cluster")]

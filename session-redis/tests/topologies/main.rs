@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
 
+mod answers;
 mod cluster;
 mod load;
 mod node;

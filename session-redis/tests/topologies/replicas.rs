@@ -100,8 +100,13 @@ async fn with_waiting_a_killed_master_loses_nothing_that_was_acknowledged() {
     );
     assert!(outcome.losses.is_empty(), "{:?}", outcome.losses);
     // Nobody is left to confirm.
-    let error = backend.create(id(5_000), record("0"), now()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Indeterminate);
+    let mut session = 5_000;
+    until("a write is done", async || {
+        session += 1;
+        let error = backend.create(id(session), record("0"), now()).await.unwrap_err();
+        error.kind() == ErrorKind::Indeterminate
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
