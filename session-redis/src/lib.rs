@@ -115,6 +115,7 @@ mod backend;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod config;
+mod connect;
 mod connection;
 mod error;
 mod home;
