@@ -62,17 +62,22 @@ async fn a_write_to_a_replica_is_typed_and_the_next_one_finds_the_master() {
     let Some(servers) = PrivateSentinel::start(NEVER, None).await else { return };
     let backend = RedisBackend::connect(servers.config()).await.unwrap();
     assert_eq!(backend.create(id(1), record("0"), now()).await.unwrap(), CreateOutcome::Created);
-    // Behind the sentinels' back, who put it right within seconds.
-    let (old, new) = (servers.data[0].port.to_string(), &servers.data[1]);
+    // Behind the sentinels' back, who would put it right in their own way.
+    servers.sentinels.iter().for_each(|sentinel| sentinel.signal("STOP"));
+    let (old, new) = (&servers.data[0], &servers.data[1]);
     new.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
-    servers.data[0].ask::<()>(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]).await;
+    old.ask::<()>(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]).await;
     let mut next = record("1");
     next.revision = record("").revision.next(1);
     let error = backend.update(id(1), record("").revision, next.clone(), now()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true), "{error:?}");
-    // Undone before the sentinels see it, or after they have done so themselves.
-    new.ask::<()>(&["REPLICAOF", "127.0.0.1", &old]).await;
-    servers.data[0].ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    old.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    new.ask::<()>(&["REPLICAOF", "127.0.0.1", &old.port.to_string()]).await;
+    until("the replica is linked", async || {
+        new.says(&["INFO", "replication"], "master_link_status:up").await
+    })
+    .await;
+    servers.sentinels.iter().for_each(|sentinel| sentinel.signal("CONT"));
     until("the master is found", async || {
         let outcome = backend.update(id(1), record("").revision, next.clone(), now()).await;
         matches!(outcome, Ok(UpdateOutcome::Updated | UpdateOutcome::Conflict(_)))
