@@ -47,11 +47,14 @@ pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
         "mysql" | "mariadb" => mysql(url).await,
         "postgres" | "postgresql" => postgres(url).await,
         "redis" | "rediss" => redis(parsed).await,
+        "redis-cluster" | "rediss-cluster" => redis_cluster(parsed).await,
+        "redis-sentinel" | "rediss-sentinel" => redis_sentinel(parsed).await,
         "sqlite" => sqlite(parsed).await,
         other => {
             let detail = format!(
                 "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://`, \
-                 `mysql://`, `mariadb://` and `redis[s]://HOST`"
+                 `mysql://`, `mariadb://`, `redis[s]://HOST`, `redis[s]-cluster://HOST,..` and \
+                 `redis[s]-sentinel://HOST,../MASTER`"
             );
             Err(Error::describe(ErrorKind::Config, detail))
         }
@@ -108,7 +111,7 @@ async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
 async fn redis(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     use std::time::Duration;
 
-    use session_redis::{OnEviction, RedisBackend, RedisConfig, RedisTls};
+    use session_redis::{OnEviction, RedisBackend, RedisConfig, RedisTls, RedisTopology};
 
     let mut config = RedisConfig::from_url(&url.server())?;
     if let Some(prefix) = url.option::<String>("prefix")? {
@@ -122,6 +125,16 @@ async fn redis(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     }
     if let Some(millis) = url.option("expiry_slack")? {
         config = config.with_expiry_slack(Duration::from_millis(millis));
+    }
+    if let Some(replicas) = url.option("wait_replicas")? {
+        config = config.with_wait_replicas(replicas);
+    }
+    if let Some(millis) = url.option("wait_timeout")? {
+        config = config.with_wait_timeout(Duration::from_millis(millis));
+    }
+    if let RedisTopology::Sentinel { username, password, .. } = &mut config.topology {
+        *username = url.option("sentinel_username")?;
+        *password = url.option("sentinel_password")?;
     }
     if let Some(eviction) = url.option::<String>("eviction")? {
         config = config.with_on_eviction(match eviction.as_str() {
@@ -141,6 +154,16 @@ async fn redis(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     }
     url.finish()?;
     Ok(Arc::new(RedisBackend::connect(config).await?))
+}
+
+#[cfg(feature = "redis-cluster")]
+async fn redis_cluster(url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    redis(url).await
+}
+
+#[cfg(feature = "redis-sentinel")]
+async fn redis_sentinel(url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    redis(url).await
 }
 
 /// The driver reads the whole URL: it is libpq's, with options of this driver among those of libpq.
@@ -179,6 +202,16 @@ async fn sqlite(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("sqlite"))
 }
 
+#[cfg(not(feature = "redis-cluster"))]
+async fn redis_cluster(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("redis-cluster"))
+}
+
+#[cfg(not(feature = "redis-sentinel"))]
+async fn redis_sentinel(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("redis-sentinel"))
+}
+
 #[cfg(not(feature = "redis"))]
 async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("redis"))
@@ -189,6 +222,8 @@ async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     feature = "mysql",
     feature = "postgres",
     feature = "redis",
+    feature = "redis-cluster",
+    feature = "redis-sentinel",
     feature = "sqlite"
 )))]
 fn not_compiled_in(feature: &'static str) -> Error {

@@ -188,15 +188,18 @@ async fn a_postgres_server_that_is_not_there_is_unavailable() {
 }
 
 #[cfg(feature = "redis")]
-#[tokio::test]
-async fn redis_keeps_sessions_under_its_prefix() -> Result<()> {
-    let Ok(server) = std::env::var("SESSION_TEST_REDIS") else {
+async fn keeps_sessions_under_its_prefix(variable: &str) -> Result<()> {
+    let Ok(server) = std::env::var(variable) else {
         let allowed = std::env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
-        assert!(allowed, "SESSION_TEST_REDIS names no server (SESSION_TEST_ALLOW_MISSING=1 to do without)");
+        assert!(allowed, "{variable} names no server (SESSION_TEST_ALLOW_MISSING=1 to do without)");
         return Ok(());
     };
-    let url =
-        |prefix: &str| format!("{server}?prefix=kit%20test%3A{prefix}&expiry_slack=1000&eviction=allow");
+    let join = if server.contains('?') { '&' } else { '?' };
+    let url = |prefix: &str| {
+        format!(
+            "{server}{join}prefix=kit%20test%3A{prefix}&expiry_slack=1000&eviction=allow&wait_timeout=900"
+        )
+    };
     let token = store_one(&session_kit::connect(&url("a")).await?).await?;
     let again = session_kit::connect(&url("a")).await?;
     assert_eq!(read(&again, &token).await?, Some(7));
@@ -206,6 +209,40 @@ async fn redis_keeps_sessions_under_its_prefix() -> Result<()> {
     let _ = session.commit().await?;
     assert_eq!(read(&again, &token).await?, None);
     Ok(())
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_keeps_sessions_under_its_prefix() -> Result<()> {
+    keeps_sessions_under_its_prefix("SESSION_TEST_REDIS").await?;
+    keeps_sessions_under_its_prefix("SESSION_TEST_REDIS_TLS").await
+}
+
+#[cfg(feature = "redis-cluster")]
+#[tokio::test]
+async fn a_cluster_keeps_sessions_under_its_prefix() -> Result<()> {
+    keeps_sessions_under_its_prefix("SESSION_TEST_REDIS_CLUSTER").await
+}
+
+#[cfg(feature = "redis-sentinel")]
+#[tokio::test]
+async fn a_master_of_sentinels_keeps_sessions_under_its_prefix() -> Result<()> {
+    keeps_sessions_under_its_prefix("SESSION_TEST_REDIS_SENTINEL").await
+}
+
+#[cfg(not(all(feature = "redis-cluster", feature = "redis-sentinel")))]
+#[tokio::test]
+async fn topologies_that_are_not_compiled_in_name_their_feature() {
+    for (scheme, compiled_in) in [
+        ("redis-cluster", cfg!(feature = "redis-cluster")),
+        ("redis-sentinel", cfg!(feature = "redis-sentinel")),
+    ] {
+        if !compiled_in {
+            let (kind, message) = fails(&format!("{scheme}://127.0.0.1/name")).await;
+            assert_eq!(kind, ErrorKind::Config);
+            assert!(message.contains(&format!("feature `{scheme}`")), "{message}");
+        }
+    }
 }
 
 #[cfg(not(feature = "redis"))]

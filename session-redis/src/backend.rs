@@ -11,54 +11,19 @@ use session_core::{
     Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
 
-use crate::config::RedisConfig;
-use crate::connection::Connection;
 use crate::keys::Keys;
 use crate::listing::{Names, Walk};
 use crate::record_format::{decode, encode, revision, timestamp};
+use crate::replicas::Replicas;
 use crate::script::{CREATE, DELETE, INDEX, TOUCH, UPDATE};
-use crate::server::check_eviction;
+use crate::servers::Servers;
 
-/// Sessions in Redis or Valkey. Clones share its connection.
+/// Sessions in Redis or Valkey. Clones share its connections.
 ///
 /// What it guarantees and where it ends stands in the [crate's documentation](crate).
 #[derive(Clone)]
 pub struct RedisBackend {
-    store: Arc<Store>,
-}
-
-impl RedisBackend {
-    /// Connects to the server that `config` describes.
-    ///
-    /// Finds out at once whether it is one that sessions may be kept on and whether the user may run scripts.
-    /// Needs a tokio runtime with time. The connection lives on it if it has several threads, else on one of the
-    /// driver's own.
-    ///
-    /// # Errors
-    ///
-    /// - [`Config`](ErrorKind::Config): user or password are refused, or a right is missing; the server is older
-    ///   than 6.2, part of a cluster, or evicts keys; TLS does not work out; a field is out of its limits.
-    /// - [`Unavailable`](ErrorKind::Unavailable): the server cannot be reached, is loading its data, or is a
-    ///   replica.
-    /// - [`Timeout`](ErrorKind::Timeout): it does not answer.
-    pub async fn connect(config: RedisConfig) -> Result<Self> {
-        config.check()?;
-        let connection = Connection::new(config.client()?, config.connect_timeout, config.response_timeout)?;
-        connection.open().await?;
-        check_eviction(&connection, config.on_eviction).await?;
-        let address = format!("{}:{}/{}", config.host, config.port, config.database);
-        let store = Store {
-            connection,
-            keys: Keys::new(config.prefix),
-            // Limited to 400 days.
-            slack: config.expiry_slack,
-            address,
-        };
-        let backend = Self { store: Arc::new(store) };
-        // At the end of time no record is live, so this changes nothing, whatever is there.
-        backend.touch(SessionId::from_bytes([0; 16]), Timestamp::MAX, Timestamp::MAX).await?;
-        Ok(backend)
-    }
+    pub(crate) store: Arc<Store>,
 }
 
 #[async_trait]
@@ -69,12 +34,12 @@ impl SessionBackend for RedisBackend {
             return self.store.create(id, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.store.connection.detached(async move { store.create(id, &record, now).await }).await
+        self.store.servers.detached(async move { store.create(id, &record, now).await }).await
     }
 
     /// One round trip.
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        let reply = self.store.connection.send(redis::cmd("GET").arg(self.store.keys.record(id))).await?;
+        let reply = self.store.get(id).await?;
         Ok(record(reply)?.filter(|record| record.is_live(now)))
     }
 
@@ -90,7 +55,7 @@ impl SessionBackend for RedisBackend {
             return self.store.update(id, expected, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.store.connection.detached(async move { store.update(id, expected, &record, now).await }).await
+        self.store.servers.detached(async move { store.update(id, expected, &record, now).await }).await
     }
 
     /// One round trip; the payload does not travel.
@@ -106,7 +71,7 @@ impl SessionBackend for RedisBackend {
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
         let store = Arc::clone(&self.store);
-        self.store.connection.detached(async move { store.delete(id, expected, now).await }).await
+        self.store.servers.detached(async move { store.delete(id, expected, now).await }).await
     }
 
     /// Nothing: the server expires records by itself.
@@ -133,27 +98,37 @@ impl SessionBackend for RedisBackend {
 
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Store { connection, keys: _, slack: _, address } = &*self.store;
+        let Store { servers, writes: _, keys: _, slack: _, replicas, address } = &*self.store;
         f.debug_struct("RedisBackend")
             .field("address", address)
-            .field("connection", connection)
+            .field("servers", servers)
+            .field("replicas", replicas)
             .finish_non_exhaustive()
     }
 }
 
-struct Store {
-    connection: Connection,
-    keys: Keys,
-    slack: Duration,
-    address: String,
+pub(crate) struct Store {
+    pub(crate) servers: Servers,
+    /// Where writes go that wait for replicas.
+    pub(crate) writes: Servers,
+    pub(crate) keys: Keys,
+    pub(crate) slack: Duration,
+    /// Those that writes wait for.
+    pub(crate) replicas: Option<Replicas>,
+    pub(crate) address: String,
 }
 
 impl Store {
+    async fn get(&self, id: SessionId) -> Result<Value> {
+        let key = self.keys.record(id);
+        Ok(self.servers.send(&key, redis::cmd("GET").arg(&key)).await?)
+    }
+
     async fn create(&self, id: SessionId, new: &Record, now: Timestamp) -> Result<CreateOutcome> {
         let (bytes, keep) = (encode(new)?, self.keep_until(new.expires_at, now));
         self.index(id, new, now).await?;
         let arguments: [&[u8]; 3] = [&bytes, &timestamp(now), keep.as_bytes()];
-        match CREATE.run(&self.connection, &self.keys.record(id), &arguments).await? {
+        match CREATE.run(&self.writes, self.replicas, &self.keys.record(id), &arguments).await? {
             Value::Int(1) => Ok(CreateOutcome::Created),
             there => Ok(CreateOutcome::Occupied(current(there)?)),
         }
@@ -172,7 +147,7 @@ impl Store {
         let mut indexed: &[u8] = b"0";
         loop {
             let arguments: [&[u8]; 5] = [&expected, &bytes, &moment, keep.as_bytes(), indexed];
-            match UPDATE.run(&self.connection, &key, &arguments).await? {
+            match UPDATE.run(&self.writes, self.replicas, &key, &arguments).await? {
                 Value::Int(0) => return Ok(UpdateOutcome::Gone),
                 Value::Int(1) => return Ok(UpdateOutcome::Updated),
                 Value::Int(2) if indexed == b"0" => {
@@ -187,7 +162,7 @@ impl Store {
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {
         let slack = self.slack.as_millis().to_string();
         let arguments: [&[u8]; 3] = [&timestamp(expires_at), &timestamp(now), slack.as_bytes()];
-        match TOUCH.run(&self.connection, &self.keys.record(id), &arguments).await? {
+        match TOUCH.run(&self.servers, None, &self.keys.record(id), &arguments).await? {
             Value::Int(touched) => Ok(touched == 1),
             there => Err(unreadable(there)),
         }
@@ -201,7 +176,7 @@ impl Store {
     ) -> Result<DeleteOutcome> {
         let expected = expected.map(revision);
         let arguments: [&[u8]; 2] = [expected.as_ref().map_or(&[], |bytes| bytes), &timestamp(now)];
-        match DELETE.run(&self.connection, &self.keys.record(id), &arguments).await? {
+        match DELETE.run(&self.writes, self.replicas, &self.keys.record(id), &arguments).await? {
             Value::Int(0) => Ok(DeleteOutcome::Absent),
             Value::Int(1) => Ok(DeleteOutcome::Deleted),
             Value::Array(principal) => {
@@ -222,7 +197,7 @@ impl Store {
         let (score, ended, keep) =
             (end.as_millis().to_string(), ended.to_string(), self.keep_until(end, now));
         let arguments: [&[u8]; 4] = [id.as_bytes(), score.as_bytes(), ended.as_bytes(), keep.as_bytes()];
-        INDEX.run(&self.connection, &self.keys.index(principal), &arguments).await.map(drop)
+        INDEX.run(&self.writes, self.replicas, &self.keys.index(principal), &arguments).await.map(drop)
     }
 
     /// Takes a deleted session off its principal's index. If that fails the entry goes with its time.
@@ -231,9 +206,10 @@ impl Store {
         let Some(principal) = String::from_utf8(name).ok().and_then(|name| Principal::new(name).ok()) else {
             return;
         };
+        let index = self.keys.index(&principal);
         let mut command = redis::cmd("ZREM");
-        command.arg(self.keys.index(&principal)).arg(id.as_bytes().as_slice());
-        if let Err(error) = self.connection.send(&command).await {
+        command.arg(&index).arg(id.as_bytes().as_slice());
+        if let Err(error) = self.servers.send(&index, &command).await.map_err(Error::from) {
             tracing::debug!(%error, "a deleted session stays in the index of its principal");
         }
     }
@@ -253,19 +229,22 @@ impl Store {
             Some(key) => Names::Index(key, now),
             None => Names::Records(&self.keys),
         };
-        let ids = walk.advance(&self.connection, &names, limit).await?;
+        let ids = walk.advance(&self.servers, &names, limit).await?;
         let (mut page, mut bytes) = (Vec::new(), 0);
         for (number, chunk) in ids.chunks(CHUNK).enumerate() {
             if bytes >= PAGE_BYTES {
                 walk.put_back(&ids[number * CHUNK..]);
                 break;
             }
-            let mut commands = redis::pipe();
-            for id in chunk {
-                commands.cmd("GET").arg(self.keys.record(*id));
-            }
-            for (id, reply) in chunk.iter().zip(self.connection.send_all(&commands).await?) {
-                let record = match reply.and_then(record) {
+            let command = |id: &SessionId| {
+                let key = self.keys.record(*id);
+                let mut command = redis::cmd("GET");
+                command.arg(&key);
+                (key, command)
+            };
+            let replies = self.servers.send_all(chunk.iter().map(command).collect()).await?;
+            for (id, reply) in chunk.iter().zip(replies) {
+                let record = match reply.map_err(Error::from).and_then(record) {
                     Ok(Some(record)) => record,
                     Ok(None) => continue,
                     Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::UnknownFormat) => {

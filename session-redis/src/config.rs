@@ -3,13 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
-    io::tcp::TcpSettings,
-};
 use session_core::{Error, ErrorKind, Result};
 
-/// Where the server is, and how to treat it.
+mod url;
+
+/// Where the servers are, and how to treat them.
 ///
 /// ```
 /// use session_redis::RedisConfig;
@@ -23,11 +21,17 @@ use session_core::{Error, ErrorKind, Result};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// The server's name or address. No default.
+    /// The server's name or address; of a cluster or of sentinels that of any. No default.
     pub host: String,
 
     /// The server's port. Default 6379.
     pub port: u16,
+
+    /// Further nodes of the cluster, or sentinels, in case that one is away when it is asked. Default none.
+    pub more_hosts: Vec<(String, u16)>,
+
+    /// What answers there. Default [`RedisTopology::Standalone`] (`redis://`).
+    pub topology: RedisTopology,
 
     /// Whether the connection is encrypted, and whom to trust. Default [`RedisTls::Off`] (`redis://`).
     pub tls: RedisTls,
@@ -58,8 +62,39 @@ pub struct RedisConfig {
     /// ahead; costs the memory of the dead sessions meanwhile.
     pub expiry_slack: Duration,
 
+    /// How many replicas must have a write before it counts as done. Default 0: a failover may lose what it was
+    /// told last. With more, a write that fewer have confirmed within [`wait_timeout`](Self::wait_timeout) fails as
+    /// [`Indeterminate`](ErrorKind::Indeterminate): it stands on the master, and a failover may undo it. Costs
+    /// each write a round trip between the servers, for which the writes of a process to one server queue; they have
+    /// a connection of their own, so reads do not. A touch does not wait.
+    pub wait_replicas: u32,
+
+    /// How long a write waits for replicas. Default 1 s; at least 1 ms, less than
+    /// [`response_timeout`](Self::response_timeout).
+    pub wait_timeout: Duration,
+
     /// What to do with a server that throws keys away when its memory is full. Default [`OnEviction::Refuse`].
     pub on_eviction: OnEviction,
+}
+
+/// What kind of servers.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedisTopology {
+    /// One server, or whatever stands for one.
+    #[default]
+    Standalone,
+    /// The nodes of a Redis Cluster. It has no databases but 0. Needs the feature `cluster`.
+    Cluster,
+    /// Sentinels, who name the master. They are encrypted as it is. Needs the feature `sentinel`.
+    Sentinel {
+        /// What they call it.
+        master_name: String,
+        /// The sentinels' own ACL user.
+        username: Option<String>,
+        /// The sentinels' own password. Never shown.
+        password: Option<String>,
+    },
 }
 
 /// Whether a connection is encrypted.
@@ -92,6 +127,8 @@ impl RedisConfig {
         Self {
             host: host.into(),
             port: 6379,
+            more_hosts: Vec::new(),
+            topology: RedisTopology::default(),
             tls: RedisTls::Off,
             username: None,
             password: None,
@@ -100,46 +137,30 @@ impl RedisConfig {
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(4),
             expiry_slack: Duration::from_secs(10 * 60),
+            wait_replicas: 0,
+            wait_timeout: Duration::from_secs(1),
             on_eviction: OnEviction::default(),
         }
-    }
-
-    /// The server at `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`. User and password are
-    /// percent-decoded.
-    ///
-    /// # Errors
-    ///
-    /// [`Config`](ErrorKind::Config) if it is not such a URL, or goes on with `?` or `#`. The error does not show it.
-    pub fn from_url(url: &str) -> Result<Self> {
-        let misshapen = || {
-            let detail = "a Redis URL is `redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, \
-                          with user and password percent-encoded";
-            Error::describe(ErrorKind::Config, detail)
-        };
-        let (scheme, rest) = url.split_once("://").ok_or_else(misshapen)?;
-        let tls = if scheme.eq_ignore_ascii_case("redis") {
-            RedisTls::Off
-        } else if scheme.eq_ignore_ascii_case("rediss") {
-            RedisTls::SystemRoots
-        } else {
-            return Err(misshapen());
-        };
-        // The client would take some options of its own there, and pass over all others.
-        if rest.contains(['?', '#']) {
-            return Err(misshapen());
-        }
-        let info = format!("redis://{rest}").into_connection_info().map_err(|_| misshapen())?;
-        let ConnectionAddr::Tcp(host, port) = info.addr().clone() else { return Err(misshapen()) };
-        let redis = info.redis_settings();
-        let database = u32::try_from(redis.db()).map_err(|_| misshapen())?;
-        let (username, password) = (redis.username().map(str::to_owned), redis.password().map(str::to_owned));
-        Ok(Self { port, tls, username, password, database, ..Self::new(host) })
     }
 
     /// Replaces [`port`](Self::port).
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Adds to [`more_hosts`](Self::more_hosts).
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.more_hosts.push((host.into(), port));
+        self
+    }
+
+    /// Replaces [`topology`](Self::topology).
+    #[must_use]
+    pub fn with_topology(mut self, topology: RedisTopology) -> Self {
+        self.topology = topology;
         self
     }
 
@@ -199,6 +220,20 @@ impl RedisConfig {
         self
     }
 
+    /// Replaces [`wait_replicas`](Self::wait_replicas).
+    #[must_use]
+    pub fn with_wait_replicas(mut self, wait_replicas: u32) -> Self {
+        self.wait_replicas = wait_replicas;
+        self
+    }
+
+    /// Replaces [`wait_timeout`](Self::wait_timeout).
+    #[must_use]
+    pub fn with_wait_timeout(mut self, wait_timeout: Duration) -> Self {
+        self.wait_timeout = wait_timeout;
+        self
+    }
+
     /// Replaces [`on_eviction`](Self::on_eviction).
     #[must_use]
     pub fn with_on_eviction(mut self, on_eviction: OnEviction) -> Self {
@@ -215,67 +250,19 @@ impl RedisConfig {
             "a timeout is at least 1 ms, at most an hour".to_owned()
         } else if self.expiry_slack > LONGEST_SLACK {
             "the expiry slack is at most 400 days".to_owned()
+        } else if self.wait_timeout < SHORTEST_TIMEOUT || self.wait_timeout >= self.response_timeout {
+            "the wait for replicas is at least 1 ms, and shorter than that for a response".to_owned()
+        } else if self.topology == RedisTopology::Cluster && self.database != 0 {
+            "a cluster has no databases but 0".to_owned()
         } else {
             return Ok(());
         };
         Err(Error::describe(ErrorKind::Config, problem))
     }
 
-    /// What the client connects with.
-    pub(crate) fn client(&self) -> Result<Client> {
-        // RESP3, because in it the client says when a connection has ended, not only that a command was lost.
-        let mut redis = RedisConnectionInfo::default()
-            .set_db(self.database.into())
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name("session-redis", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &self.username {
-            // Without a password the client would not sign in at all, as if no user were given.
-            redis = redis.set_username(username).set_password(self.password.as_deref().unwrap_or_default());
-        } else if let Some(password) = &self.password {
-            redis = redis.set_password(password);
-        }
-        // Commands are small and many: waiting to fill packets would cost each its round trip again.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let address = match self.tls {
-            RedisTls::Off => ConnectionAddr::Tcp(self.host.clone(), self.port),
-            RedisTls::SystemRoots | RedisTls::Roots(_) => ConnectionAddr::TcpTls {
-                host: self.host.clone(),
-                port: self.port,
-                insecure: false,
-                tls_params: None,
-            },
-        };
-        let info = address.into_connection_info().map_err(|error| crate::error::from_redis(&error))?;
-        self.tls_client(info.set_tcp_settings(tcp).set_redis_settings(redis))
-    }
-
-    #[cfg(feature = "tls")]
-    fn tls_client(&self, info: ConnectionInfo) -> Result<Client> {
-        use redis::TlsCertificates;
-
-        if self.tls != RedisTls::Off {
-            // The client takes the process's provider, and panics if none is chosen while several, or none, are
-            // compiled in. The application's own choice comes first: then this does nothing.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let client = match &self.tls {
-            RedisTls::Roots(pem) => Client::build_with_tls(
-                info,
-                TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) },
-            ),
-            RedisTls::Off | RedisTls::SystemRoots => Client::open(info),
-        };
-        client
-            .map_err(|_| Error::describe(ErrorKind::Config, "the certificates of authorities are not in PEM"))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn tls_client(&self, info: ConnectionInfo) -> Result<Client> {
-        if self.tls != RedisTls::Off {
-            let detail = "encrypted connections need the cargo feature `tls` of session-redis";
-            return Err(Error::describe(ErrorKind::Config, detail));
-        }
-        Client::open(info).map_err(|error| crate::error::from_redis(&error))
+    /// What stands after the first.
+    pub(crate) fn further_hosts(&self) -> impl Iterator<Item = (&String, u16)> {
+        self.more_hosts.iter().map(|(host, port)| (host, *port))
     }
 }
 
@@ -290,6 +277,8 @@ impl fmt::Debug for RedisConfig {
         let Self {
             host,
             port,
+            more_hosts,
+            topology,
             tls,
             username,
             password,
@@ -298,11 +287,15 @@ impl fmt::Debug for RedisConfig {
             connect_timeout,
             response_timeout,
             expiry_slack,
+            wait_replicas,
+            wait_timeout,
             on_eviction,
         } = self;
         f.debug_struct("RedisConfig")
             .field("host", host)
             .field("port", port)
+            .field("more_hosts", more_hosts)
+            .field("topology", topology)
             .field("tls", tls)
             .field("username", username)
             .field("password", &password.as_ref().map(|_| ".."))
@@ -311,8 +304,25 @@ impl fmt::Debug for RedisConfig {
             .field("connect_timeout", connect_timeout)
             .field("response_timeout", response_timeout)
             .field("expiry_slack", expiry_slack)
+            .field("wait_replicas", wait_replicas)
+            .field("wait_timeout", wait_timeout)
             .field("on_eviction", on_eviction)
             .finish()
+    }
+}
+
+impl fmt::Debug for RedisTopology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standalone => f.write_str("Standalone"),
+            Self::Cluster => f.write_str("Cluster"),
+            Self::Sentinel { master_name, username, password } => f
+                .debug_struct("Sentinel")
+                .field("master_name", master_name)
+                .field("username", username)
+                .field("password", &password.as_ref().map(|_| ".."))
+                .finish(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one connection that carries the commands of all callers, and its successor when it breaks.
+//! The one connection to a server that carries the commands of all callers, and its successor when it breaks.
 //!
 //! No command is ever sent again: one whose reply was lost may have been run, and which may be repeated only
 //! the caller knows.
@@ -9,16 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
 use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
 use crate::error::{ends_the_connection, from_connecting, from_redis};
-use crate::home::Home;
-use crate::server;
+use crate::home::{Home, Homes};
+use crate::replicas::{Replicas, TooFew};
+use crate::source::Source;
 
 /// A connection that is made anew, once for all who wait, when it is needed and broken. Clones share it.
 #[derive(Clone)]
@@ -27,11 +26,10 @@ pub(crate) struct Connection {
 }
 
 struct Shared {
-    /// Where connections are made and live; replaced when it is over.
-    home: Mutex<Home>,
-    client: Client,
-    connect_timeout: Duration,
-    response_timeout: Duration,
+    /// Where connections are made and live.
+    homes: Arc<Homes>,
+    source: Source,
+    limits: Limits,
     current: Mutex<Option<Established>>,
     /// Held during an attempt; what the last one failed with.
     attempt: AsyncMutex<Option<Failure>>,
@@ -47,47 +45,136 @@ struct Established {
     home: Home,
 }
 
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+}
+
+/// What goes along with a command, on the same connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct With {
+    /// `ASKING`, before it: this node serves the key already, while its slot is on the way.
+    pub(crate) asking: bool,
+    /// `WAIT`, after it.
+    pub(crate) replicas: Option<Replicas>,
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// There was no connection: the command has certainly not been run.
+    NotSent(Error),
+    /// The server's answer, or the end of a connection that a command had gone into.
+    Redis(RedisError),
+    /// The command has been run, but too few replicas have it.
+    TooFew(TooFew),
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NotSent(error) => error,
+            SendError::Redis(error) => from_redis(&error),
+            SendError::TooFew(too_few) => too_few.into(),
+        }
+    }
+}
+
+impl From<RedisError> for SendError {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
 impl Connection {
-    /// On the runtime that [`Home::choose`] chooses.
-    pub(crate) fn new(client: Client, connect_timeout: Duration, response_timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(source: Source, limits: Limits, homes: Arc<Homes>) -> Self {
         let shared = Shared {
-            home: Mutex::new(Home::choose()?),
-            client,
-            connect_timeout,
-            response_timeout,
+            homes,
+            source,
+            limits,
             current: Mutex::new(None),
             attempt: AsyncMutex::new(None),
             attempts: AtomicU64::new(0),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     /// Sends a command, once; its reply.
     ///
     /// A caller that stops waiting loses its reply alone: the connection reads it and drops it.
-    pub(crate) async fn send(&self, command: &Cmd) -> Result<Value> {
-        self.send_raw(command).await?.map_err(|error| from_redis(&error))
+    pub(crate) async fn send(&self, command: &Cmd, with: With) -> Result<Value, SendError> {
+        let mut established = self.established().await.map_err(SendError::NotSent)?;
+        if with.asking {
+            return self.send_asking(established, command, with.replicas).await;
+        }
+        let reply = self.send_on(&mut established, command).await?;
+        self.confirm(established, with.replicas).await?;
+        Ok(reply)
     }
 
-    /// The same, with the error of the command itself as the client has it.
-    pub(crate) async fn send_raw(&self, command: &Cmd) -> Result<RedisResult<Value>> {
-        let mut established = self.established().await?;
+    async fn send_on(&self, established: &mut Established, command: &Cmd) -> Result<Value, RedisError> {
         let result = established.link.send_packed_command(command).await;
-        self.note(&established, result.as_ref().err());
+        self.note(established, result.as_ref().err());
         let result = result.and_then(Value::extract_error);
-        self.note(&established, result.as_ref().err());
-        Ok(result)
+        self.note(established, result.as_ref().err());
+        result
+    }
+
+    async fn send_asking(
+        &self,
+        mut established: Established,
+        command: &Cmd,
+        replicas: Option<Replicas>,
+    ) -> Result<Value, SendError> {
+        let mut commands = redis::pipe();
+        commands.cmd("ASKING").add_command(command.clone());
+        let mut replies = self.replies(&mut established, &commands).await?.into_iter();
+        let strange = || {
+            RedisError::from((
+                redis::ErrorKind::UnexpectedReturnType,
+                "the server has not answered every command",
+            ))
+        };
+        replies.next().ok_or_else(strange)??;
+        let reply = replies.next().ok_or_else(strange)??;
+        self.confirm(established, replicas).await?;
+        Ok(reply)
+    }
+
+    /// Waits for replicas to have what was written on this connection. Only once it has been: a server that waits for
+    /// replicas answers nothing else, not even that it does not know a script.
+    async fn confirm(
+        &self,
+        mut established: Established,
+        replicas: Option<Replicas>,
+    ) -> Result<(), SendError> {
+        let Some(replicas) = replicas else { return Ok(()) };
+        let reply = self.send_on(&mut established, &replicas.command()).await;
+        replicas.judge(reply).map_err(SendError::TooFew)
     }
 
     /// Sends several commands at once; the reply to each.
-    pub(crate) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Result<Value>>> {
-        let mut established = self.established().await?;
+    pub(crate) async fn send_all(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Vec<Result<Value, RedisError>>, SendError> {
+        let mut established = self.established().await.map_err(SendError::NotSent)?;
+        self.replies(&mut established, commands).await
+    }
+
+    async fn replies(
+        &self,
+        established: &mut Established,
+        commands: &Pipeline,
+    ) -> Result<Vec<Result<Value, RedisError>>, SendError> {
         let result = established.link.send_packed_commands(commands, 0, commands.len()).await;
-        self.note(&established, result.as_ref().err());
-        let replies = result.map_err(|error| from_redis(&error))?.into_iter().map(Value::extract_error);
-        let replies = replies.map(|reply| {
-            self.note(&established, reply.as_ref().err());
-            reply.map_err(|error| from_redis(&error))
+        self.note(established, result.as_ref().err());
+        let replies = result?.into_iter().map(|reply| {
+            let reply = reply.extract_error();
+            self.note(established, reply.as_ref().err());
+            reply
         });
         Ok(replies.collect())
     }
@@ -103,18 +190,10 @@ impl Connection {
         }
         let seen = self.shared.attempts.load(Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
-        let home = self.shared.home()?;
+        let home = self.shared.homes.current()?;
         let place = home.clone();
         // A task, because a caller that goes away must not take the attempt from the others who wait for it.
         home.run(async move { shared.attempt(seen, place).await.map_err(Failure::into_error) }).await
-    }
-
-    /// Runs a verb of several commands to its end, whether its caller waits for it or not.
-    pub(crate) async fn detached<T: Send + 'static>(
-        &self,
-        verb: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        self.shared.home()?.run(verb).await
     }
 
     /// Gives the connection up if `error` says that it is of no further use.
@@ -136,15 +215,6 @@ impl Shared {
         current.as_ref().filter(is_open).cloned()
     }
 
-    /// Where to connect. A runtime that has ended is followed by one that nobody else can end.
-    fn home(&self) -> Result<Home> {
-        let mut home = lock(&self.home);
-        if home.is_over() {
-            *home = Home::make()?;
-        }
-        Ok(home.clone())
-    }
-
     /// The open connection, or a new one. Who waited for an attempt shares its failure: else those who wait
     /// would time out one after the other.
     async fn attempt(&self, seen: u64, home: Home) -> Result<Established, Failure> {
@@ -157,7 +227,7 @@ impl Shared {
         {
             return Err(failure.clone());
         }
-        let result = match timeout(self.connect_timeout, self.connect(home)).await {
+        let result = match timeout(self.limits.connect, self.connect(home)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Refused(ErrorKind::Unavailable, "no connection in time".into())),
         };
@@ -180,11 +250,10 @@ impl Shared {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(Some(self.response_timeout))
+            .set_response_timeout(Some(self.limits.response))
             .set_pipeline_buffer_size(QUEUE)
             .set_push_sender(on_push);
-        let mut link = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        server::inspect(&mut link).await?;
+        let link = self.source.connect(&config, self.limits).await?;
         Ok(Established { link, is_open, home })
     }
 }
@@ -206,7 +275,7 @@ impl From<RedisError> for Failure {
 }
 
 impl Failure {
-    fn into_error(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Redis(error) => from_connecting(&error),
             Self::Refused(kind, detail) => Error::describe(kind, detail),

@@ -79,6 +79,9 @@ fn classify_server(server: Server, text: &str) -> (ErrorKind, Option<&'static st
         Server::ResponseError if text.contains("not allowed in cluster mode") => {
             (ErrorKind::Config, Some(CLUSTER))
         }
+        Server::ResponseError if text.contains("cluster support disabled") => {
+            (ErrorKind::Config, Some("the server is not part of a cluster"))
+        }
         // The one of the unnamed errors that passes by itself.
         Server::ResponseError if text.starts_with("max number of clients") => {
             (ErrorKind::Unavailable, Some("the server has as many clients as it takes"))
@@ -121,7 +124,7 @@ const MISSED_RIGHTS: [&str; 3] =
 const RIGHT: &str = "the user lacks a right; the documentation of session-redis lists those needed";
 const SIGN_IN: &str = "the server refuses this user and password, or asks for some";
 pub(crate) const REPLICA: &str = "the server is a replica, which takes no writes";
-pub(crate) const CLUSTER: &str = "the server is part of a cluster, which this driver does not speak to";
+pub(crate) const CLUSTER: &str = "the server is part of a cluster; its URL begins with `redis-cluster:`";
 
 fn is_invalid_data(error: &RedisError) -> bool {
     io_error(error).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)

@@ -2,13 +2,13 @@
 //! the commands of all of them.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use session_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 /// A runtime to do I/O on. Clones share it; one of the driver's own ends with the last.
 #[derive(Clone, Debug)]
@@ -16,6 +16,29 @@ pub(crate) struct Home {
     runtime: Handle,
     /// Its other end is held by something that ends with the runtime, or ends it.
     tie: Arc<oneshot::Sender<Infallible>>,
+}
+
+/// The home of all connections of a backend, and its successor when it is over.
+#[derive(Debug)]
+pub(crate) struct Homes {
+    current: Mutex<Home>,
+}
+
+impl Homes {
+    /// On the runtime that [`Home::choose`] chooses.
+    pub(crate) fn choose() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { current: Mutex::new(Home::choose()?) }))
+    }
+
+    /// Where to do I/O. A runtime that has ended is followed by one that nobody else can end.
+    pub(crate) fn current(&self) -> Result<Home> {
+        // Nothing under this lock can be left half done.
+        let mut home = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if home.is_over() {
+            *home = Home::make()?;
+        }
+        Ok(home.clone())
+    }
 }
 
 impl Home {
@@ -58,13 +81,20 @@ impl Home {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.spawn(work).await.unwrap_or_else(|error| Err(abandoned(&error)))
+    }
+
+    /// The same, begun at once, for whom nobody need wait.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         let home = self.clone();
-        let task = self.runtime.spawn(async move {
+        self.runtime.spawn(async move {
             let result = work.await;
             drop(home);
             result
-        });
-        task.await.unwrap_or_else(|error| Err(abandoned(&error)))
+        })
     }
 }
 

@@ -16,12 +16,27 @@
 //! # }
 //! ```
 //!
+//! # One server, Sentinel, Cluster
+//!
+//! [`RedisConfig::from_url`] says how each is named, and the [`from_client`](RedisBackend::from_client)s take the
+//! application's own clients. All three behave the same; what differs:
+//!
+//! - **Sentinel** (feature `sentinel`): the sentinels are asked for the master whenever a connection is needed. The
+//!   address that most of them name is taken, and only if a master answers there. After a failover the first verb
+//!   that finds its connection ended, or is told that it writes to a replica, fails as
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable); the next one goes to the new master.
+//! - **Cluster** (feature `cluster`): a session is one key, and so is a principal's index, each on whichever node
+//!   serves it; no hash tags are needed, and a prefix with braces would put all sessions on one node. `MOVED` and
+//!   `ASK` are followed. While a slot has no master, verbs fail as `Unavailable`; every failure makes the driver ask
+//!   which node serves what. Certificates must be valid for the addresses that nodes announce.
+//! - Reads go to masters only, in every topology.
+//!
 //! # Guarantees
 //!
 //! - **Atomicity**: a session is one string, and each verb that changes it one Lua script about that one key. A verb
 //!   whose future is dropped happens once or never; the connection reads its reply and drops it.
-//! - **No command is sent twice** by the driver or its client, but for a script that the server said it
-//!   did not know. After a lost reply the verb fails as [`Unavailable`](session_core::ErrorKind::Unavailable)
+//! - **No command is sent twice** by the driver or its client, unless a server has said that it did not run
+//!   it: it did not know the script, or another node serves the key. After a lost reply the verb fails as [`Unavailable`](session_core::ErrorKind::Unavailable)
 //!   or [`Timeout`](session_core::ErrorKind::Timeout), and the next one finds a new connection.
 //! - **Sharing**: any number of backends, processes and machines.
 //! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. The connection lives on the
@@ -43,15 +58,25 @@
 //! - Time: a command takes at most [`response_timeout`](RedisConfig::response_timeout), 4 s by default, below the
 //!   5 s of a manager's `store_timeout`, so that it is the driver that gives up first. A verb of several commands, or one that
 //!   has to connect as well, may go on after the manager has given up.
-//! - One server: neither Sentinel nor Cluster. Reads go where writes go; a server that has become a replica is left
-//!   at the first write, so let failover tools close its connections. A failover may lose what
-//!   was acknowledged, deletions included, because replication is asynchronous.
+//! - **A failover may undo what was acknowledged**, deletions and revocations included, because replication is
+//!   asynchronous. Of a master that dies it is what the promoted replica had not received: at most the last
+//!   second, while replicas keep up; without a limit if they do not. A master that is cut off, but lives, takes
+//!   writes that will be lost for as long as somebody reaches it: in a cluster for `cluster-node-timeout`, under
+//!   Sentinel until the cut is healed unless the server has `min-replicas-to-write 1` and
+//!   `min-replicas-max-lag`. With [`wait_replicas`](RedisConfig::wait_replicas) a write counts as done only once so many
+//!   replicas have it; fewer are [`Indeterminate`](session_core::ErrorKind::Indeterminate), never a silent success.
+//!   That narrows it to the failure of master and confirmed replicas at once, and to the promotion of a replica that had
+//!   not confirmed: let the count be that of all replicas of a master.
+//! - A single server that has become a replica is left at the first write, so let failover tools close its connections.
 //! - Redis 6.2 or later, or Valkey. A server with a `maxmemory` and a `maxmemory-policy` other than
 //!   `noeviction` is refused unless [`OnEviction::Allow`] is set, and so is one that does not say; it is asked
-//!   on connecting, not again.
+//!   on connecting, not again. Of a cluster every node that can be reached is asked, replicas included; under Sentinel
+//!   the master.
 //! - The list of *all* sessions walks through every key of the database once (a thousand steps for a million
-//!   keys), other applications' keys included; where there are many of them, pages come out empty. The list of a
-//!   principal walks through its index.
+//!   keys), other applications' keys included; where there are many of them, pages come out empty. In a cluster it
+//!   walks through one master after the other, and begins again if slots have moved or a master was replaced since
+//!   its first page; a session whose slot is moving just then may be missing. The list of a principal walks through its
+//!   index, misses none, and its cursors stay good whatever moves or fails.
 //! - An id that is created again while a delete of it is under way may be missing from its principal's list. The
 //!   core never creates an id twice.
 //! - An update that moves a session to another principal leaves an entry in the index of the former until the
@@ -70,10 +95,11 @@
 //!
 //! ```text
 //! ACL SETUSER app on >password resetkeys ~session:* resetchannels -@all +get +set +getrange +setrange +exists +del
-//!     +pexpire +pttl +zadd +zrem +zremrangebyscore +zscan +scan +eval +evalsha +info +select
+//!     +pexpire +pttl +zadd +zrem +zremrangebyscore +zrange +scan +eval +evalsha +info +select
 //! ```
 //!
-//! `+info` is for looking at the eviction policy, `+select` for a database other than 0. `SCAN` is not bound to
+//! `+info` is for looking at the eviction policy, `+select` for a database other than 0. A cluster takes
+//! `+cluster|slots` and `+asking` as well, [`wait_replicas`](RedisConfig::wait_replicas) `+wait`. `SCAN` is not bound to
 //! key patterns: it shows the user the names of all keys, whose ids and digests are no secrets.
 //!
 //! # Keys
@@ -86,15 +112,28 @@
 //! With the default codec the values are one plain JSON document at the end of the string.
 
 mod backend;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod config;
+mod connect;
 mod connection;
 mod error;
 mod home;
 mod keys;
 mod listing;
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+mod peers;
 mod record_format;
+mod replicas;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod server;
+mod servers;
+#[cfg(feature = "cluster")]
+mod slots;
+mod source;
+mod topology;
 
 pub use backend::RedisBackend;
-pub use config::{OnEviction, RedisConfig, RedisTls};
+pub use config::{OnEviction, RedisConfig, RedisTls, RedisTopology};

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use redis::{Cmd, ErrorKind, ServerErrorKind, Value};
 use session_core::Result;
 
-use crate::connection::Connection;
-use crate::error::from_redis;
+use crate::connection::SendError;
+use crate::replicas::Replicas;
+use crate::servers::Servers;
 
 /// A script under the digest that servers remember it by.
 pub(crate) struct Script {
@@ -38,16 +39,18 @@ impl Script {
     /// that lands twice could revive a session that was deleted in between.
     pub(crate) async fn run(
         &self,
-        connection: &Connection,
+        servers: &Servers,
+        replicas: Option<Replicas>,
         key: &[u8],
         arguments: &[&[u8]],
     ) -> Result<Value> {
         let by_digest = self.command("EVALSHA", &self.digest, key, arguments);
-        match connection.send_raw(&by_digest).await? {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.send(&self.command("EVAL", self.text, key, arguments)).await
+        match servers.send_to(key, &by_digest, replicas).await {
+            Err(SendError::Redis(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let with_text = self.command("EVAL", self.text, key, arguments);
+                Ok(servers.send_to(key, &with_text, replicas).await?)
             }
-            result => result.map_err(|error| from_redis(&error)),
+            result => Ok(result?),
         }
     }
 

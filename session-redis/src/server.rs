@@ -4,26 +4,35 @@
 use std::collections::HashMap;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind as Redis, Value, from_redis_value};
+use redis::{ErrorKind as Redis, RedisResult, Value, from_redis_value};
 use session_core::{Error, ErrorKind, Result};
 
 use crate::config::OnEviction;
-use crate::connection::{Connection, Failure};
-use crate::error::{CLUSTER, REPLICA};
+use crate::connection::Failure;
+use crate::error::{CLUSTER, REPLICA, from_redis};
+use crate::servers::Servers;
 
 /// `ZADD` takes `GT` from this version on.
 const OLDEST: (u32, u32) = (6, 2);
 
+/// What a server is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Standalone,
+    #[cfg(feature = "cluster")]
+    Cluster,
+}
+
 /// Looks at the server at the other end of a new connection. HELLO answers whatever the user's rights.
-pub(crate) async fn inspect(link: &mut MultiplexedConnection) -> Result<(), Failure> {
+pub(crate) async fn inspect(link: &mut MultiplexedConnection, expected: Mode) -> Result<(), Failure> {
     let reply: HashMap<String, Value> = redis::cmd("HELLO").arg(3).query_async(link).await?;
     let text = |field: &str| -> String {
         reply.get(field).cloned().and_then(|value| from_redis_value(value).ok()).unwrap_or_default()
     };
-    judge(&text("version"), &text("mode"), &text("role"))
+    judge(expected, &text("version"), &text("mode"), &text("role"))
 }
 
-fn judge(version: &str, mode: &str, role: &str) -> Result<(), Failure> {
+fn judge(expected: Mode, version: &str, mode: &str, role: &str) -> Result<(), Failure> {
     let refused = |kind, detail: String| Err(Failure::Refused(kind, detail));
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
     match (numbers.next().flatten(), numbers.next().flatten()) {
@@ -34,11 +43,19 @@ fn judge(version: &str, mode: &str, role: &str) -> Result<(), Failure> {
         }
         _ => return refused(ErrorKind::Config, "the server does not tell its version".to_owned()),
     }
+    #[cfg(feature = "cluster")]
+    let is_expected = (mode == "cluster") == (expected == Mode::Cluster);
+    #[cfg(not(feature = "cluster"))]
+    let is_expected = expected == Mode::Standalone && mode != "cluster";
     match (mode, role) {
-        ("cluster", _) => refused(ErrorKind::Config, CLUSTER.to_owned()),
         ("sentinel", _) => {
             refused(ErrorKind::Config, "the server is a sentinel, which keeps no data".to_owned())
         }
+        ("cluster", _) if !is_expected => refused(ErrorKind::Config, CLUSTER.to_owned()),
+        _ if !is_expected => refused(
+            ErrorKind::Config,
+            "the server is not part of a cluster; its URL begins with `redis:`".to_owned(),
+        ),
         // It may be promoted, or the name lead elsewhere, a moment later.
         (_, "replica" | "slave") => refused(ErrorKind::Unavailable, REPLICA.to_owned()),
         _ => Ok(()),
@@ -47,19 +64,26 @@ fn judge(version: &str, mode: &str, role: &str) -> Result<(), Failure> {
 
 /// Refuses a server that may throw sessions away: a session lost is a user signed out, and an index lost is a
 /// session that nobody can revoke.
-pub(crate) async fn check_eviction(connection: &Connection, on_eviction: OnEviction) -> Result<()> {
+pub(crate) async fn check_eviction(servers: &Servers, on_eviction: OnEviction) -> Result<()> {
     if on_eviction == OnEviction::Allow {
         return Ok(());
     }
     // INFO says what CONFIG GET says, and managed servers and careful users have it where CONFIG is denied.
-    let reply = match connection.send_raw(redis::cmd("INFO").arg("memory")).await? {
+    for reply in servers.ask_every_server(redis::cmd("INFO").arg("memory")).await? {
+        check_answer(reply)?;
+    }
+    Ok(())
+}
+
+fn check_answer(reply: RedisResult<Value>) -> Result<()> {
+    let reply = match reply {
         Ok(value) => value,
         Err(error) if matches!(error.kind(), Redis::Server(_) | Redis::Extension) => {
             let detail = "the server does not say by `INFO memory` whether it evicts sessions; \
                           give the user that right, or allow eviction";
             return Err(Error::describe(ErrorKind::Config, detail));
         }
-        Err(error) => return Err(crate::error::from_redis(&error)),
+        Err(error) => return Err(from_redis(&error)),
     };
     let text: String = from_redis_value(reply).unwrap_or_default();
     match evicting_policy(&text) {
@@ -99,7 +123,11 @@ mod tests {
     use super::*;
 
     fn judged(version: &str, mode: &str, role: &str) -> Option<ErrorKind> {
-        match judge(version, mode, role) {
+        judged_for(Mode::Standalone, version, mode, role)
+    }
+
+    fn judged_for(expected: Mode, version: &str, mode: &str, role: &str) -> Option<ErrorKind> {
+        match judge(expected, version, mode, role) {
             Ok(()) => None,
             Err(Failure::Refused(kind, _)) => Some(kind),
             Err(Failure::Redis(error)) => panic!("{error}"),
@@ -127,6 +155,19 @@ mod tests {
             assert_eq!(judged("7.0.0", mode, role), Some(kind), "{mode} {role}");
         }
         assert_eq!(judged("7.0.0", "standalone", "master"), None);
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn only_masters_of_a_cluster_are_taken_for_nodes() {
+        for (mode, role, kind) in [
+            ("cluster", "master", None),
+            ("cluster", "replica", Some(ErrorKind::Unavailable)),
+            ("standalone", "master", Some(ErrorKind::Config)),
+            ("sentinel", "", Some(ErrorKind::Config)),
+        ] {
+            assert_eq!(judged_for(Mode::Cluster, "7.0.0", mode, role), kind, "{mode} {role}");
+        }
     }
 
     #[test]

@@ -9,13 +9,25 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// The rows of a full run. For one that is the name of a service (`postgres`, `mariadb`, `redis`), a run starts
+/// The rows of a full run. For one that is the name of a service (`postgres`, `redis-cluster`, ..), a run starts
 /// that server; the others are embedded stores, and integrations, so nothing excuses their absence.
-pub(crate) const EXPECTED_ROWS: &[&str] =
-    &["memory", "sqlite", "postgres", "mariadb", "redis", "tower", "actix", "hyper"];
+pub(crate) const EXPECTED_ROWS: &[&str] = &[
+    "memory",
+    "sqlite",
+    "postgres",
+    "mariadb",
+    "redis",
+    "redis-cluster",
+    "redis-sentinel",
+    "redis-tls",
+    "tower",
+    "actix",
+    "hyper",
+];
 
 /// The rows of drivers: those of integrations have fewer cases.
-const DRIVERS: [&str; 5] = ["memory", "sqlite", "postgres", "mariadb", "redis"];
+const DRIVERS: [&str; 8] =
+    ["memory", "sqlite", "postgres", "mariadb", "redis", "redis-cluster", "redis-sentinel", "redis-tls"];
 /// How many cases must run on a driver at the least: a suite that lost most of them is not green.
 const LEAST_CASES: u64 = 100;
 

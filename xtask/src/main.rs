@@ -72,8 +72,8 @@ Usage: cargo xtask <command> [flags]
   services up [NAME..]
       Starts private servers for tests and prints where they are, one line for each:
       SESSION_TEST_POSTGRES=<url>. They run until `services down`; those that run already stay as
-      they are. Names: postgres, mariadb, redis; none means all. Where such a variable is set, its server is
-      used and none is started. What is missing is installed by apt-get if root asks.
+      they are. Names: postgres, mariadb, redis, redis-cluster, redis-sentinel, redis-tls; none means all. Where
+      such a variable is set, its server is used and none is started. What is missing is installed by apt-get if root asks.
 
   services down [NAME..]
       Stops the servers that `services up` has started, and removes their data.

@@ -10,6 +10,10 @@ mod postgres;
 mod postgres_replica;
 mod process;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod redis_tls;
+mod resp;
 mod service;
 mod state;
 mod test_run;
@@ -23,6 +27,9 @@ use mariadb::Mariadb;
 use postgres::Postgres;
 use postgres_replica::PostgresReplica;
 use redis::Redis;
+use redis_cluster::RedisCluster;
+use redis_sentinel::RedisSentinel;
+use redis_tls::RedisTls;
 use service::Service;
 pub(crate) use test_run::TestRun;
 
@@ -31,11 +38,14 @@ use crate::steps::progress;
 use crate::workspace::Workspace;
 
 /// In the order in which they start. No test of these cuts the power, so none waits for the disk.
-const KNOWN: [&dyn Service; 4] = [
+const KNOWN: [&dyn Service; 7] = [
     &Postgres { name: "postgres", fsync: false },
     &PostgresReplica { name: "postgres-replica" },
     &Mariadb { name: "mariadb", fsync: false },
     &Redis { name: "redis", append_only: false },
+    &RedisCluster,
+    &RedisSentinel,
+    &RedisTls,
 ];
 
 /// For measurements, which wait for the disk as a server in use does.
@@ -170,7 +180,18 @@ mod tests {
     #[test]
     fn names_select_and_no_name_is_all() {
         for (words, expected) in [
-            ("up", vec!["postgres", "postgres-replica", "mariadb", "redis"]),
+            (
+                "up",
+                vec![
+                    "postgres",
+                    "postgres-replica",
+                    "mariadb",
+                    "redis",
+                    "redis-cluster",
+                    "redis-sentinel",
+                    "redis-tls",
+                ],
+            ),
             ("up redis", vec!["redis"]),
             ("up redis postgres redis", vec!["postgres", "redis"]),
         ] {
@@ -195,8 +216,18 @@ mod tests {
         assert_eq!(names(&of_rows(&["memory", "redis", "sqlite"])), ["redis"]);
         assert_eq!(names(&of_rows(&["postgres"])), ["postgres", "postgres-replica"]);
         assert!(of_rows(&["memory", "sqlite"]).is_empty());
-        let variables = ["POSTGRES", "POSTGRES_REPLICA", "MARIADB", "REDIS"];
-        let variables = variables.map(|name| format!("SESSION_TEST_{name}"));
-        assert_eq!(KNOWN.map(|service| service.variable()), variables);
+        let variables = [
+            "POSTGRES",
+            "POSTGRES_REPLICA",
+            "MARIADB",
+            "REDIS",
+            "REDIS_CLUSTER",
+            "REDIS_SENTINEL",
+            "REDIS_TLS",
+        ];
+        assert_eq!(
+            KNOWN.map(|service| service.variable()),
+            variables.map(|name| format!("SESSION_TEST_{name}"))
+        );
     }
 }

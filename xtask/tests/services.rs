@@ -23,13 +23,17 @@ fn a_server_that_is_named_already_is_printed_as_it_is() {
         .env("SESSION_TEST_POSTGRES", "postgres://there:is@one/already?a=b c")
         .env("SESSION_TEST_MARIADB", "mysql://here")
         .env("SESSION_TEST_REDIS", "redis://too")
+        .env("SESSION_TEST_REDIS_CLUSTER", "redis-cluster://too")
+        .env("SESSION_TEST_REDIS_SENTINEL", "redis-sentinel://too")
+        .env("SESSION_TEST_REDIS_TLS", "rediss://too")
         .output()
         .unwrap();
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
         "SESSION_TEST_POSTGRES=postgres://there:is@one/already?a=b c\nSESSION_TEST_MARIADB=mysql://here\n\
-         SESSION_TEST_REDIS=redis://too\n"
+         SESSION_TEST_REDIS=redis://too\nSESSION_TEST_REDIS_CLUSTER=redis-cluster://too\n\
+         SESSION_TEST_REDIS_SENTINEL=redis-sentinel://too\nSESSION_TEST_REDIS_TLS=rediss://too\n"
     );
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(!target.exists());

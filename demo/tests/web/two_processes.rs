@@ -12,6 +12,9 @@ macro_rules! on_each_shared_store {
         on_each_shared_store!(on_postgres: $($name),*);
         on_each_shared_store!(on_mariadb: $($name),*);
         on_each_shared_store!(on_redis: $($name),*);
+        on_each_shared_store!(on_redis_cluster: $($name),*);
+        on_each_shared_store!(on_redis_sentinel: $($name),*);
+        on_each_shared_store!(on_redis_tls: $($name),*);
     };
     ($store:ident: $($name:ident),*) => {
         mod $store {

@@ -63,6 +63,18 @@ async fn a_connection_that_the_server_closed_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn the_applications_own_client_says_where_and_as_whom() {
+    let Some(server) = Server::start(&["--requirepass", "hunter2"]) else { return };
+    let client = redis::Client::open(format!("redis://:hunter2@127.0.0.1:{}/3", server.port())).unwrap();
+    let config = patient(RedisConfig::new("unused.invalid").with_prefix(fresh_prefix()));
+    let backend = RedisBackend::from_client(client.clone(), config).await.unwrap();
+    create(&backend, 1, record("{}")).await;
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    assert_eq!(redis::cmd("DBSIZE").query_async::<u64>(&mut connection).await.unwrap(), 1);
+    assert!(!format!("{backend:?}").contains("hunter2"));
+}
+
+#[tokio::test]
 async fn nobody_there_is_unavailable_at_once() {
     let start = Instant::now();
     let error = RedisBackend::connect(config(free_port())).await.unwrap_err();

@@ -57,7 +57,7 @@ impl<'a> Instance<'a> {
     pub(crate) fn up(&self, owner: Option<&str>, programs: &mut Programs) -> Result<String, String> {
         let programs = programs.of(&self.service.package())?;
         let found = State::read(&self.state_path());
-        let runs = |state: &State| state.prepared && self.servers().len() >= self.service.port_count();
+        let runs = |state: &State| state.prepared && self.servers().len() >= self.service.process_count();
         if let Some(state) = found.clone().filter(runs) {
             let mut setup = self.setup(state, &programs)?;
             if process::wait_until(ANSWER_PATIENCE, || self.service.check(&setup).is_ok()) {

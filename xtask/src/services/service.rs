@@ -50,6 +50,11 @@ pub(crate) trait Service: Sync {
         1
     }
 
+    /// How many server processes there are, if not one for each port.
+    fn process_count(&self) -> usize {
+        self.port_count()
+    }
+
     /// The signal that makes a server end soon and in order.
     fn stop_signal(&self) -> &'static str {
         "TERM"

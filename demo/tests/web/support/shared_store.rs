@@ -49,7 +49,23 @@ impl SharedStore {
     }
 
     pub(crate) fn on_redis() -> Option<Self> {
-        let server = server_in("SESSION_TEST_REDIS")?;
+        Self::on_prefix_in("SESSION_TEST_REDIS")
+    }
+
+    pub(crate) fn on_redis_cluster() -> Option<Self> {
+        Self::on_prefix_in("SESSION_TEST_REDIS_CLUSTER")
+    }
+
+    pub(crate) fn on_redis_sentinel() -> Option<Self> {
+        Self::on_prefix_in("SESSION_TEST_REDIS_SENTINEL")
+    }
+
+    pub(crate) fn on_redis_tls() -> Option<Self> {
+        Self::on_prefix_in("SESSION_TEST_REDIS_TLS")
+    }
+
+    fn on_prefix_in(variable: &str) -> Option<Self> {
+        let server = server_in(variable)?;
         Some(Self { url: with_option(&server, "prefix", &distinct_name()), leftover: Leftover::Nothing })
     }
 
