@@ -1,0 +1,152 @@
+//! Removes what is dead. Which files to open it guesses from the time that each write leaves beside them; what it removes
+//! it has read, under the lock.
+
+use std::sync::atomic::Ordering;
+
+use session_core::{Error, ErrorKind, Purged, Result, SessionId, Timestamp};
+
+use crate::directory::{Directory, set_expiry_hint};
+use crate::error::failed;
+use crate::names::{self, RecordName};
+use crate::shards::{Held, Shards};
+use crate::store::Store;
+use crate::threads::Turn;
+
+/// How many files are looked at while the lock is held.
+const CHUNK: usize = 64;
+
+impl Store {
+    /// Goes round the shards, from where the last purge stopped. A shard that fails keeps no other from being purged.
+    pub(crate) fn purge(&self, now: Timestamp, limit: usize, turn: Turn<'_>) -> Result<Purged> {
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
+        let start = self.purge_place.load(Ordering::Relaxed);
+        let round = self.purge_rounds.load(Ordering::Relaxed);
+        let (mut removed, mut failure) = (0, None);
+        for step in 0..Shards::COUNT {
+            let shard = (start + step) % Shards::COUNT;
+            self.purge_place.store(shard, Ordering::Relaxed);
+            // In turn all files of each shard are looked at, whatever their times say.
+            let believes = shard != round % Shards::COUNT;
+            match self.purge_shard(shard as u8, now, limit - removed, believes, turn) {
+                Ok(count) => removed += count,
+                Err(error) => {
+                    tracing::warn!(shard = format_args!("{shard:02x}"), %error, "a shard cannot be purged");
+                    failure.get_or_insert(error);
+                }
+            }
+            if removed == limit || turn.is_abandoned() {
+                return Ok(Purged::new(removed as u64, true));
+            }
+        }
+        self.purge_rounds.fetch_add(1, Ordering::Relaxed);
+        self.sweep((round % Shards::COUNT) as u8, turn);
+        match failure {
+            Some(error) if removed == 0 => Err(error),
+            _ => Ok(Purged::new(removed as u64, false)),
+        }
+    }
+
+    fn purge_shard(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: usize,
+        believes: bool,
+        turn: Turn<'_>,
+    ) -> Result<usize> {
+        let Some(directory) = self.sessions.open(shard)? else { return Ok(0) };
+        let mut suspects = Vec::new();
+        for name in directory.names().map_err(failed)? {
+            let Some(suspect) = names::parse_record(shard, &name) else { continue };
+            let is_said_to_live =
+                believes && matches!(directory.expiry_hint(&name), Some(expires_at) if now < expires_at);
+            if matches!(suspect, RecordName::Temporary(_)) || !is_said_to_live {
+                suspects.push(suspect);
+            }
+        }
+        let mut removed = 0;
+        for chunk in suspects.chunks(CHUNK) {
+            let Some(held) = self.sessions.lock(shard, turn.deadline_from_now())? else { return Ok(removed) };
+            removed += self.purge_chunk(&held, chunk, now, limit - removed)?;
+            if removed == limit || turn.is_abandoned() {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn purge_chunk(
+        &self,
+        shard: &Held<'_>,
+        chunk: &[RecordName],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize> {
+        let directory = &shard.directory;
+        let (mut removed, mut markers) = (0, Vec::new());
+        for suspect in chunk {
+            match *suspect {
+                // Temporary files are made and renamed under the lock: whoever made this one has died.
+                RecordName::Temporary(id) => drop(directory.remove(&names::temporary(id)).map_err(failed)?),
+                RecordName::Record(id) => match Self::find(directory, id) {
+                    Ok(None) => {}
+                    Ok(Some(found)) if found.head.is_live(now) => {
+                        set_expiry_hint(&found.file, found.head.expires_at);
+                        // It is there, unless somebody has removed it from outside.
+                        if let Some(principal) = found.principal() {
+                            self.index.add(principal, id, true)?;
+                        }
+                    }
+                    Ok(Some(_)) if removed == limit => break,
+                    Ok(Some(found)) => {
+                        directory.remove(&names::record(id)).map_err(failed)?;
+                        markers.extend(found.principal().map(|principal| (principal, id)));
+                        removed += 1;
+                    }
+                    Err(error) => self.set_aside(directory, id, &error),
+                },
+            }
+        }
+        if removed > 0 {
+            self.settle(directory)?;
+        }
+        for (principal, id) in markers {
+            self.index.remove(principal, id);
+        }
+        Ok(removed)
+    }
+
+    /// Moves a file whose end cannot be read out of the way. One that a later version may read stays.
+    fn set_aside(&self, shard: &Directory, id: SessionId, why: &Error) {
+        let name = names::record(id);
+        if why.kind() != ErrorKind::Corrupt {
+            tracing::warn!(?id, %why, "a purge passes over a session that it cannot read");
+        } else if let Err(error) = shard.rename(&name, &self.quarantine, &name) {
+            tracing::warn!(?id, %why, %error, "a damaged session cannot be moved to `quarantine`");
+        } else {
+            tracing::warn!(?id, %why, "a damaged session was moved to `quarantine`");
+        }
+    }
+
+    /// Removes the markers of one shard that lead to nothing: a process has died between a record and its marker.
+    fn sweep(&self, shard: u8, turn: Turn<'_>) {
+        let markers = match self.index.markers(shard) {
+            Ok(markers) => markers,
+            Err(error) => return tracing::warn!(%error, "the markers of principals cannot be swept"),
+        };
+        for (principal, id) in markers {
+            if turn.is_abandoned() {
+                return;
+            }
+            let is_there = || self.sessions.open(names::shard(id))?.map_or(Ok(false), |shard| {
+                shard.has(&names::record(id)).map_err(failed)
+            });
+            // Whatever fails here is met again.
+            if is_there().is_ok_and(|is_there| !is_there) {
+                let _ = self.check_marker(principal, id, turn.deadline_from_now());
+            }
+        }
+    }
+}
