@@ -7,7 +7,7 @@ use session_core::{Error, ErrorKind, Purged, Result, SessionId, Timestamp};
 
 use crate::directory::{Directory, set_expiry_hint};
 use crate::error::failed;
-use crate::names::{self, RecordName};
+use crate::names::{self, PrincipalDigest, RecordName};
 use crate::shards::{Held, Shards};
 use crate::store::Store;
 use crate::threads::Turn;
@@ -23,17 +23,17 @@ impl Store {
         }
         let start = self.purge_place.load(Ordering::Relaxed);
         let round = self.purge_rounds.load(Ordering::Relaxed);
-        let (mut removed, mut failure) = (0, None);
+        let (mut removed, mut failures) = (0, Failures::default());
         for step in 0..Shards::COUNT {
             let shard = (start + step) % Shards::COUNT;
             self.purge_place.store(shard, Ordering::Relaxed);
             // In turn all files of each shard are looked at, whatever their times say.
             let believes = shard != round % Shards::COUNT;
-            match self.purge_shard(shard as u8, now, limit - removed, believes, turn) {
+            match self.purge_shard(shard as u8, now, limit - removed, believes, turn, &mut failures) {
                 Ok(count) => removed += count,
                 Err(error) => {
                     tracing::warn!(shard = format_args!("{shard:02x}"), %error, "a shard cannot be purged");
-                    failure.get_or_insert(error);
+                    failures.note(error);
                 }
             }
             if removed == limit || turn.is_abandoned() {
@@ -42,7 +42,7 @@ impl Store {
         }
         self.purge_rounds.fetch_add(1, Ordering::Relaxed);
         self.sweep((round % Shards::COUNT) as u8, turn);
-        match failure {
+        match failures.first {
             Some(error) if removed == 0 => Err(error),
             _ => Ok(Purged::new(removed as u64, false)),
         }
@@ -55,6 +55,7 @@ impl Store {
         limit: usize,
         believes: bool,
         turn: Turn<'_>,
+        failures: &mut Failures,
     ) -> Result<usize> {
         let Some(directory) = self.sessions.open(shard)? else { return Ok(0) };
         let mut suspects = Vec::new();
@@ -69,7 +70,7 @@ impl Store {
         let mut removed = 0;
         for chunk in suspects.chunks(CHUNK) {
             let Some(held) = self.sessions.lock(shard, turn.deadline_from_now())? else { return Ok(removed) };
-            removed += self.purge_chunk(&held, chunk, now, limit - removed)?;
+            removed += self.purge_chunk(&held, chunk, now, limit - removed, failures)?;
             if removed == limit || turn.is_abandoned() {
                 break;
             }
@@ -83,47 +84,73 @@ impl Store {
         chunk: &[RecordName],
         now: Timestamp,
         limit: usize,
+        failures: &mut Failures,
     ) -> Result<usize> {
         let directory = &shard.directory;
-        let (mut removed, mut markers) = (0, Vec::new());
+        let mut gone = Vec::new();
         for suspect in chunk {
+            if gone.len() == limit {
+                break;
+            }
             match *suspect {
                 // Temporary files are made and renamed under the lock: whoever made this one has died.
-                RecordName::Temporary(id) => drop(directory.remove(&names::temporary(id)).map_err(failed)?),
-                RecordName::Record(id) => match Self::find(directory, id) {
+                RecordName::Temporary(id) => {
+                    let _ = directory.remove(&names::temporary(id)).map_err(|error| failures.note(failed(error)));
+                }
+                RecordName::Record(id) => match self.purge_record(directory, id, now) {
                     Ok(None) => {}
-                    Ok(Some(found)) if found.head.is_live(now) => {
-                        set_expiry_hint(&found.file, found.head.expires_at);
-                        // It is there, unless somebody has removed it from outside.
-                        if let Some(principal) = found.principal() {
-                            self.index.add(principal, id, true)?;
-                        }
+                    Ok(Some(principal)) => gone.push((principal, id)),
+                    Err(error) => {
+                        tracing::warn!(?id, %error, "a purge passes over a session");
+                        failures.note(error);
                     }
-                    Ok(Some(_)) if removed == limit => break,
-                    Ok(Some(found)) => {
-                        directory.remove(&names::record(id)).map_err(failed)?;
-                        markers.extend(found.principal().map(|principal| (principal, id)));
-                        removed += 1;
-                    }
-                    Err(error) => self.set_aside(directory, id, &error),
                 },
             }
         }
-        if removed > 0 {
+        if !gone.is_empty() {
             self.settle(directory)?;
         }
-        for (principal, id) in markers {
-            self.index.remove(principal, id);
+        for (principal, id) in &gone {
+            if let Some(principal) = principal {
+                self.index.remove(*principal, *id);
+            }
         }
-        Ok(removed)
+        Ok(gone.len())
     }
 
-    /// Moves a file whose end cannot be read out of the way. One that a later version may read stays.
+    /// Removes the record if it is dead. Whose it was then; its marker is still there.
+    fn purge_record(
+        &self,
+        shard: &Directory,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Option<PrincipalDigest>>> {
+        match Self::find(shard, id) {
+            Ok(None) => Ok(None),
+            Ok(Some(found)) if found.head.is_live(now) => {
+                set_expiry_hint(&found.file, found.head.expires_at);
+                // The marker is there, unless somebody has removed it from outside.
+                let marked = found.principal().map(|principal| self.index.add(principal, id, true));
+                marked.transpose().map(|_| None)
+            }
+            Ok(Some(found)) => {
+                shard.remove(&names::record(id)).map_err(failed)?;
+                Ok(Some(found.principal()))
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.set_aside(shard, id, &error);
+                Ok(None)
+            }
+            // A later version may read it.
+            Err(error) if error.kind() == ErrorKind::UnknownFormat => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a file whose times cannot be read out of the way.
     fn set_aside(&self, shard: &Directory, id: SessionId, why: &Error) {
         let name = names::record(id);
-        if why.kind() != ErrorKind::Corrupt {
-            tracing::warn!(?id, %why, "a purge passes over a session that it cannot read");
-        } else if let Err(error) = shard.rename(&name, &self.quarantine, &name) {
+        if let Err(error) = shard.rename(&name, &self.quarantine, &name) {
             tracing::warn!(?id, %why, %error, "a damaged session cannot be moved to `quarantine`");
         } else {
             tracing::warn!(?id, %why, "a damaged session was moved to `quarantine`");
@@ -148,5 +175,17 @@ impl Store {
                 let _ = self.check_marker(principal, id, turn.deadline_from_now());
             }
         }
+    }
+}
+
+/// What has gone wrong on the way round.
+#[derive(Default)]
+struct Failures {
+    first: Option<Error>,
+}
+
+impl Failures {
+    fn note(&mut self, error: Error) {
+        self.first.get_or_insert(error);
     }
 }

@@ -91,6 +91,20 @@ pub(crate) fn contents(directory: &Path) -> Vec<String> {
     files(directory).into_iter().filter(|file| !file.ends_with("/lock")).collect()
 }
 
+/// Copies the files in `from`, and nothing about them: neither times nor modes.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::write(target, fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
 const STORE: &str = "SESSION_FILE_TEST_STORE";
 
 /// This binary again, about to run the ignored test `name` on the store at `path`.
