@@ -52,8 +52,14 @@ mod tests {
 
     #[test]
     fn what_the_disk_says_is_unavailable_and_what_stands_in_the_way_is_named() {
-        for errno in [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::DQUOT, Errno::MFILE, Errno::PERM] {
-            for error in [failed(errno.into()), failed_directory("sessions/ab", errno.into()), failed_record(errno.into())] {
+        for errno in
+            [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::ROFS, Errno::DQUOT, Errno::MFILE, Errno::PERM]
+        {
+            for error in [
+                failed(errno.into()),
+                failed_directory("sessions/ab", errno.into()),
+                failed_record(errno.into()),
+            ] {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{errno:?}");
                 assert!(error.is_retryable());
             }

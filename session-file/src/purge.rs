@@ -95,7 +95,8 @@ impl Store {
             match *suspect {
                 // Temporary files are made and renamed under the lock: whoever made this one has died.
                 RecordName::Temporary(id) => {
-                    let _ = directory.remove(&names::temporary(id)).map_err(|error| failures.note(failed(error)));
+                    let _ =
+                        directory.remove(&names::temporary(id)).map_err(|error| failures.note(failed(error)));
                 }
                 RecordName::Record(id) => match self.purge_record(directory, id, now) {
                     Ok(None) => {}
@@ -167,9 +168,11 @@ impl Store {
             if turn.is_abandoned() {
                 return;
             }
-            let is_there = || self.sessions.open(names::shard(id))?.map_or(Ok(false), |shard| {
-                shard.has(&names::record(id)).map_err(failed)
-            });
+            let is_there = || {
+                self.sessions
+                    .open(names::shard(id))?
+                    .map_or(Ok(false), |shard| shard.has(&names::record(id)).map_err(failed))
+            };
             // Whatever fails here is met again.
             if is_there().is_ok_and(|is_there| !is_there) {
                 let _ = self.check_marker(principal, id, turn.deadline_from_now());

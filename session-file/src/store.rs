@@ -72,7 +72,8 @@ impl Store {
             let part = opened.map_err(|error| unusable(&path, failed_directory(name, error)))?;
             check_owner(&part, &path.join(name)).map(|()| part)
         };
-        let (sessions, principals, quarantine) = (part("sessions")?, part("principals")?, part("quarantine")?);
+        let (sessions, principals, quarantine) =
+            (part("sessions")?, part("principals")?, part("quarantine")?);
         if flushes {
             root.sync().map_err(failed)?;
         }

@@ -128,7 +128,9 @@ impl Store {
                 return Ok(DeleteOutcome::Absent);
             }
             // What cannot be read goes whole.
-            (Err(error), None) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::UnknownFormat) => None,
+            (Err(error), None) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::UnknownFormat) => {
+                None
+            }
             (Err(error), _) => return Err(error),
         };
         shard.directory.remove(&names::record(id)).map_err(failed)?;

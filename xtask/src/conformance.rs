@@ -12,10 +12,10 @@ use std::path::Path;
 /// The rows of a full run. For one that is the name of a service (`postgres`, `mariadb`, `redis`), a run starts
 /// that server; the others are embedded stores, and integrations, so nothing excuses their absence.
 pub(crate) const EXPECTED_ROWS: &[&str] =
-    &["memory", "sqlite", "postgres", "mariadb", "redis", "tower", "actix", "hyper"];
+    &["memory", "file", "sqlite", "postgres", "mariadb", "redis", "tower", "actix", "hyper"];
 
 /// The rows of drivers: those of integrations have fewer cases.
-const DRIVERS: [&str; 5] = ["memory", "sqlite", "postgres", "mariadb", "redis"];
+const DRIVERS: [&str; 6] = ["memory", "file", "sqlite", "postgres", "mariadb", "redis"];
 /// How many cases must run on a driver at the least: a suite that lost most of them is not green.
 const LEAST_CASES: u64 = 100;
 

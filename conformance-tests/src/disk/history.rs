@@ -178,8 +178,10 @@ impl History {
         let current = self.current(progress);
         let sessions = self.states.iter().flat_map(State::keys).chain(found.keys());
         for id in sessions.collect::<BTreeSet<_>>() {
-            let (first, mut is_settled) = (if durability == Durability::PowerLoss { current } else { 0 }, false);
-            let mut allowed: Vec<_> = self.states[first..=current].iter().map(|state| state.get(id)).collect();
+            let (first, mut is_settled) =
+                (if durability == Durability::PowerLoss { current } else { 0 }, false);
+            let mut allowed: Vec<_> =
+                self.states[first..=current].iter().map(|state| state.get(id)).collect();
             for verb in self.rounds.get(current).map_or(&[][..], |round| &self.verbs[round.clone()]) {
                 let Some(after) = verb.changes.get(id) else { continue };
                 if progress.begun.contains(&verb.number) {
@@ -382,7 +384,8 @@ mod tests {
     fn sessions_of_their_own_are_judged_one_by_one() {
         let (history, mut progress) = after(12);
         let purge = history.rounds[12].start;
-        let judge = |progress: &Progress, durability, found: &State| history.judge_each(progress, durability, found);
+        let judge =
+            |progress: &Progress, durability, found: &State| history.judge_each(progress, durability, found);
         let now = &history.states[12];
         let mut half = now.clone();
         assert!(half.remove(&id(6)).is_some() && half.contains_key(&id(7)));

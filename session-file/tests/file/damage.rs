@@ -148,7 +148,8 @@ async fn names_that_differ_by_case_or_are_not_ours_are_left_alone() {
     let ours = path_of(&path, id(number));
     let upper = ours.with_file_name(ours.file_name().unwrap().to_str().unwrap().to_uppercase());
     let shard = ours.parent().unwrap();
-    let others = [upper, shard.join("README"), shard.join(".hidden"), path.join("sessions/zz"), path.join("notes")];
+    let others =
+        [upper, shard.join("README"), shard.join(".hidden"), path.join("sessions/zz"), path.join("notes")];
     for other in &others {
         fs::copy(&ours, other).unwrap();
     }

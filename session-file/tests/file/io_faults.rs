@@ -11,8 +11,8 @@ use session_file::FileBackend;
 use tempfile::TempDir;
 
 use crate::common::{
-    at, brief, child, contents, copy_all, create, given_path, id, listed, look, now, principal, record, scratch,
-    succeeded,
+    at, brief, child, contents, copy_all, create, given_path, id, listed, look, now, principal, record,
+    scratch, succeeded,
 };
 use crate::power_cut::config;
 
@@ -287,9 +287,8 @@ impl Site {
         context: &str,
     ) {
         for name in ["alice", "bob"] {
-            let expected = record.is_some_and(|record| {
-                record.principal == principal(name) && record.is_live(now())
-            });
+            let expected =
+                record.is_some_and(|record| record.principal == principal(name) && record.is_live(now()));
             let found = listed(backend, principal(name)).await.contains(&session);
             assert_eq!(found, expected, "{context}: whether {name} has it");
         }

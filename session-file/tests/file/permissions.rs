@@ -37,8 +37,7 @@ async fn modes() {
     let directory = tempfile::tempdir().unwrap();
     for durability in [Durability::ProcessCrash, Durability::PowerLoss] {
         let path = directory.path().join(format!("{durability:?}"));
-        let backend =
-            FileBackend::connect(FileConfig::new(&path).with_durability(durability)).await.unwrap();
+        let backend = FileBackend::connect(FileConfig::new(&path).with_durability(durability)).await.unwrap();
         create(&backend, 1, record("x").with_principal(principal("alice"))).await;
         let _ = backend.touch(id(1), now(), now()).await.unwrap();
         check_modes(&path);

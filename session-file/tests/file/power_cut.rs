@@ -154,7 +154,9 @@ fn a_store_that_forgets_a_flush_is_caught() {
     let site = Site::new(Durability::PowerLoss);
     let forgotten: [(&str, fn(&str) -> bool); 7] = [
         ("records being written", |name| name.ends_with(".new")),
-        ("records being touched", |name| name.starts_with("sessions/") && name.len() == "sessions/".len() + 35),
+        ("records being touched", |name| {
+            name.starts_with("sessions/") && name.len() == "sessions/".len() + 35
+        }),
         ("names of records", |name| name.starts_with("sessions/") && name.len() == "sessions/".len() + 2),
         ("shards of records", |name| name == "sessions"),
         ("names of markers", |name| name.starts_with("principals/")),

@@ -106,8 +106,9 @@ async fn markers_that_are_lost_come_back_and_those_of_nobody_go() {
     create(&backend, 2, record("x").with_principal(principal("bob"))).await;
     let principals = path.join("principals");
     let markers = contents(&principals);
-    let (own, of_bob): (Vec<_>, Vec<_>) =
-        markers.iter().partition(|marker| marker.ends_with(path_of(&path, id(1)).file_name().unwrap().to_str().unwrap()));
+    let (own, of_bob): (Vec<_>, Vec<_>) = markers
+        .iter()
+        .partition(|marker| marker.ends_with(path_of(&path, id(1)).file_name().unwrap().to_str().unwrap()));
     assert_eq!((own.len(), of_bob.len()), (1, 1));
     fs::remove_file(principals.join(own[0])).unwrap();
     fs::remove_file(path_of(&path, id(2))).unwrap();
