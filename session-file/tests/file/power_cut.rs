@@ -147,12 +147,15 @@ fn a_store_that_flushes_too_little_for_its_promise_is_caught() {
     assert!(violation.contains("after 1 acknowledged verbs"), "{violation}");
 }
 
+/// Which files or directories, by their names.
+type Names = fn(&str) -> bool;
+
 /// Each kind of flush is needed: that of records, of the names in their shards, of the shards' own names, of the
 /// principals' markers and of theirs.
 #[test]
 fn a_store_that_forgets_a_flush_is_caught() {
     let site = Site::new(Durability::PowerLoss);
-    let forgotten: [(&str, fn(&str) -> bool); 7] = [
+    let forgotten: [(&str, Names); 7] = [
         ("records being written", |name| name.ends_with(".new")),
         ("records being touched", |name| {
             name.starts_with("sessions/") && name.len() == "sessions/".len() + 35
