@@ -58,7 +58,8 @@
 //!   (`strictatime`) a purge opens every file that was read since.
 //! - A verb that waits longer than [`busy_timeout`](FileConfig::busy_timeout) for its turn or for a lock is a
 //!   [`Timeout`](session_core::ErrorKind::Timeout), and has written nothing; one that finds the queue full is
-//!   [`Overloaded`](session_core::ErrorKind::Overloaded) at once.
+//!   [`Overloaded`](session_core::ErrorKind::Overloaded) at once. A process that is stopped while it holds a lock, not
+//!   killed, makes the verbs in that shard fail so, and those behind them wait.
 //! - A session takes a file of one block at least (4 KiB on most file systems), and one with a principal an empty file
 //!   besides; both count against the file system's number of files.
 //! - A list of a principal reads the names of all markers in its shard, one of 256; a list of all reads those of a shard

@@ -40,7 +40,7 @@ impl Store {
                 return Ok(Purged::new(removed as u64, true));
             }
         }
-        self.purge_rounds.fetch_add(1, Ordering::Relaxed);
+        self.purge_rounds.store(round.wrapping_add(1), Ordering::Relaxed);
         self.sweep((round % Shards::COUNT) as u8, turn);
         match failures.first {
             Some(error) if removed == 0 => Err(error),

@@ -1,6 +1,7 @@
 //! The directory as a whole: its parts, how it is opened, and how a record is read and replaced in it.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub(crate) struct Store {
     pub(crate) quarantine: Directory,
     /// Whether what is acknowledged has been brought to the disk.
     pub(crate) flushes: bool,
-    /// Where the next purge begins, and how often one has gone through all shards.
+    /// Where the next purge begins, and which shard it looks at without trust: another one each time round.
     pub(crate) purge_place: AtomicUsize,
     pub(crate) purge_rounds: AtomicUsize,
 }
@@ -83,7 +84,8 @@ impl Store {
             quarantine,
             flushes,
             purge_place: AtomicUsize::new(0),
-            purge_rounds: AtomicUsize::new(0),
+            // Anywhere: a process that purges once and ends must not look at the same shard each time.
+            purge_rounds: AtomicUsize::new(RandomState::new().build_hasher().finish() as usize),
         })
     }
 

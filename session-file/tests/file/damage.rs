@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use session_core::{DeleteOutcome, ErrorKind, SessionBackend};
-use session_file::FileBackend;
+use session_file::{FileBackend, FileConfig};
 use tempfile::TempDir;
 
 use crate::common::{brief, copy_all, create, id, listed, look, now, path_of, principal, record, scratch};
@@ -78,6 +78,11 @@ async fn what_cannot_be_read_is_corrupt_and_a_purge_goes_on() {
         }
         let victim = path_of(&path, id(VICTIM));
         spoil(&victim);
+        if fs::symlink_metadata(&victim).unwrap().is_file() {
+            // Else the next purge believes that it lives.
+            let times = fs::FileTimes::new().set_accessed(std::time::SystemTime::now());
+            fs::File::open(&victim).unwrap().set_times(times).unwrap();
+        }
         let next = record("next");
         for _ in 0..2 {
             let kinds = [
@@ -110,6 +115,24 @@ async fn what_cannot_be_read_is_corrupt_and_a_purge_goes_on() {
         assert_eq!(deleted == DeleteOutcome::Deleted, !is_set_aside, "{harm}");
         create(&backend, VICTIM, record("again")).await;
     }
+}
+
+/// The slot that can be read may be older than a touch that another process is writing, or has just acknowledged.
+#[tokio::test]
+async fn half_written_times_are_looked_at_under_the_lock() {
+    let (_directory, path, backend) = store().await;
+    create(&backend, VICTIM, record("x")).await;
+    rewrite(&path_of(&path, id(VICTIM)), |bytes| bytes[40] ^= 1);
+    assert_eq!(backend.load(id(VICTIM), now()).await.unwrap(), Some(record("x")));
+    let lock = fs::File::open(path.join("sessions/00/lock")).unwrap();
+    lock.lock().unwrap();
+    let hasty = FileConfig::new(&path).with_busy_timeout(std::time::Duration::from_millis(1));
+    let hasty = FileBackend::connect(hasty).await.unwrap();
+    assert_eq!(hasty.load(id(VICTIM), now()).await.unwrap_err().kind(), ErrorKind::Timeout);
+    drop(lock);
+    // A touch puts it right.
+    assert!(backend.touch(id(VICTIM), now(), now()).await.unwrap());
+    assert_eq!(backend.load(id(VICTIM), now()).await.unwrap(), Some(record("x")));
 }
 
 #[tokio::test]

@@ -38,21 +38,24 @@ async fn what_is_said_to_live_is_not_opened() {
     let directory = scratch();
     let path = directory.path().join("store");
     let backend = FileBackend::open(&path).await.unwrap();
-    // Beside the shard that the first purge does not trust.
-    let (live, dead) = (1 << 24 | 1, 1 << 24 | 2);
-    create(&backend, live, record("live")).await;
+    let dead = 1 << 24 | 2;
     create(&backend, dead, brief("dead")).await;
-    assert_eq!(accessed(&path_of(&path, id(live))), hint(1_001_000));
-    // Would be moved away if it were opened.
-    let unopened = path_of(&path, id(live));
-    let whole = fs::read(&unopened).unwrap();
-    fs::write(&unopened, "").unwrap();
-    set_accessed(&unopened, hint(1_001_000));
+    // In as many shards: at one of them a purge looks without trust.
+    let live = [1 << 24, 2 << 24, 3 << 24];
+    for number in live {
+        create(&backend, number, record("live")).await;
+        let file = path_of(&path, id(number));
+        assert_eq!(accessed(&file), hint(1_001_000));
+        assert!(backend.touch(id(number), at(1_004_000), now()).await.unwrap());
+        assert_eq!(accessed(&file), hint(1_004_000));
+        // Is moved away if it is opened.
+        fs::write(&file, "").unwrap();
+        set_accessed(&file, hint(1_001_000));
+    }
     assert_eq!(purge(&backend).await, 1);
-    assert!(unopened.exists() && look(&backend, id(dead)).await.is_none());
-    fs::write(&unopened, whole).unwrap();
-    assert!(backend.touch(id(live), at(1_004_000), now()).await.unwrap());
-    assert_eq!(accessed(&unopened), hint(1_004_000));
+    assert!(look(&backend, id(dead)).await.is_none());
+    let unopened = live.iter().filter(|number| path_of(&path, id(**number)).exists()).count();
+    assert!(unopened >= 2, "{unopened}");
 }
 
 #[tokio::test]
@@ -68,14 +71,15 @@ async fn times_that_lie_delete_nobody_and_keep_nobody_for_ever() {
     // Somebody else's time, however far ahead.
     set_accessed(&path_of(&path, id(dead)), SystemTime::now() + Duration::from_secs(1 << 32));
     set_accessed(&path_of(&path, id(said_to_live)), hint(1_009_000));
-    assert_eq!(purge(&backend).await, 1);
+    let mut removed = purge(&backend).await;
+    // One that must not be trusted, and perhaps the shard's turn had come.
+    assert!((1..=2).contains(&removed), "{removed}");
     assert_eq!(accessed(&path_of(&path, id(live))), hint(1_001_000), "is put right");
     assert_eq!(look(&backend, id(live)).await, Some(record("live")));
-    let mut removed = 0;
     for _ in 0..ROUNDS {
         removed += purge(&backend).await;
     }
-    assert_eq!(removed, 1);
+    assert_eq!(removed, 2);
     assert_eq!(look(&backend, id(said_to_live)).await, None);
     assert_eq!(look(&backend, id(live)).await, Some(record("live")));
 }
