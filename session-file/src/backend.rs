@@ -1,4 +1,4 @@
-//! The backend: sends each verb to a thread that may wait for the disk.
+//! The backend: sends each verb to a thread that may wait for the disk, but for loads that will not have to.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +8,13 @@ use session_core::{
     CreateOutcome, Cursor, DeleteOutcome, Error, ErrorKind, Listing, Principal, Purged, Record, Result,
     Revision, SessionBackend, SessionId, Timestamp, UpdateOutcome, async_trait,
 };
+use tokio::task::coop::consume_budget;
 
-use crate::config::FileConfig;
+use crate::config::{FileConfig, FileExecution};
 use crate::store::Store;
 use crate::threads::{Threads, Turn, run_once};
+use crate::verbs::Loaded;
+use crate::warmth::Warmth;
 
 /// Sessions in a directory of files. Clones share its threads.
 ///
@@ -20,6 +23,8 @@ use crate::threads::{Threads, Turn, run_once};
 pub struct FileBackend {
     store: Arc<Store>,
     threads: Threads,
+    /// `None`: loads run on threads only.
+    warmth: Option<Arc<Warmth>>,
 }
 
 impl FileBackend {
@@ -51,9 +56,10 @@ impl FileBackend {
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let (threads, capacity) = (config.threads, config.queue_capacity);
+        let warmth = (config.execution == FileExecution::WhereQuick).then(Arc::default);
         let store = run_once(move || Store::open(&config)).await?;
         let threads = Threads::start(threads, capacity, patience)?;
-        Ok(Self { store: Arc::new(store), threads })
+        Ok(Self { store: Arc::new(store), threads, warmth })
     }
 
     async fn run<T: Send + 'static>(
@@ -72,7 +78,28 @@ impl SessionBackend for FileBackend {
     }
 
     async fn load(&self, id: SessionId, now: Timestamp) -> Result<Option<Record>> {
-        self.run(move |store, turn| store.load(id, now, turn.deadline)).await
+        if let Some(warmth) = &self.warmth
+            && warmth.is_warm()
+        {
+            let outcome = match warmth.timed(|| self.store.load_unlocked(id, now)) {
+                Ok(Loaded::Whole(record)) => Some(Ok(record)),
+                Ok(Loaded::HalfWritten) => None,
+                // It may be half-written too: that takes the lock to find out.
+                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(outcome) = outcome {
+                // A load that is ready at once must not keep its task from yielding now and then.
+                consume_budget().await;
+                return outcome;
+            }
+        }
+        let warmth = self.warmth.clone();
+        let load = move |store: &Store, turn: Turn<'_>| {
+            let load = || store.load(id, now, turn.deadline);
+            warmth.as_ref().map_or_else(load, |warmth| warmth.timed(load))
+        };
+        self.run(load).await
     }
 
     async fn update(
@@ -121,3 +148,6 @@ impl SessionBackend for FileBackend {
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const MOST_THREADS: usize = 1024;
+
+#[cfg(test)]
+mod tests;

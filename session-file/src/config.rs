@@ -35,13 +35,31 @@ pub struct FileConfig {
     /// memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
-    /// Threads that wait for the disk. Default 8, at most 1024. With more of them more flushes go to the disk at once,
-    /// which makes better use of it.
+    /// Threads that wait for the disk. Default 16, at most 1024. With more of them more flushes go to the disk at once,
+    /// and share what the file system writes for each.
     pub threads: NonZeroUsize,
+
+    /// Where loads run. Default [`FileExecution::WhereQuick`].
+    pub execution: FileExecution,
 
     /// Whether to create the directory if there is none. Default `true`; its parent is never made. `false` makes a
     /// misspelt path an error instead of an empty store.
     pub create_if_missing: bool,
+}
+
+/// Where loads run. Everything else runs on threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileExecution {
+    /// On the calling thread as long as that is quick, which it is while the operating system has the files in its
+    /// memory. A load that took longer than 250 µs sends the next ones to the backend's threads, until 32 in a row
+    /// were quick there. The default: several times as fast as a thread's answer. Costs the calling thread some
+    /// microseconds each, and a wait for the disk at most once in 33 loads.
+    #[default]
+    WhereQuick,
+    /// On the backend's threads, always: the calling thread never waits for the disk. For slow disks and more
+    /// sessions than the machine's memory holds.
+    OnThreads,
 }
 
 impl FileConfig {
@@ -52,7 +70,8 @@ impl FileConfig {
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(4),
             queue_capacity: NonZeroUsize::MIN.saturating_add(1023),
-            threads: NonZeroUsize::MIN.saturating_add(7),
+            threads: NonZeroUsize::MIN.saturating_add(15),
+            execution: FileExecution::default(),
             create_if_missing: true,
         }
     }
@@ -85,6 +104,13 @@ impl FileConfig {
         self
     }
 
+    /// Replaces [`execution`](Self::execution).
+    #[must_use]
+    pub fn with_execution(mut self, execution: FileExecution) -> Self {
+        self.execution = execution;
+        self
+    }
+
     /// Replaces [`create_if_missing`](Self::create_if_missing).
     #[must_use]
     pub fn with_create_if_missing(mut self, create_if_missing: bool) -> Self {
@@ -102,7 +128,8 @@ mod tests {
         let config = FileConfig::new("x");
         assert_eq!(config.durability, Durability::ProcessCrash);
         assert_eq!(config.busy_timeout, Duration::from_secs(4));
-        assert_eq!((config.queue_capacity.get(), config.threads.get()), (1024, 8));
+        assert_eq!((config.queue_capacity.get(), config.threads.get()), (1024, 16));
+        assert_eq!(config.execution, FileExecution::WhereQuick);
         assert!(config.create_if_missing);
     }
 }

@@ -43,9 +43,13 @@
 //!   stays true, so backups find what has changed; a copy without times is the same store, and the next purge opens
 //!   each file once.
 //! - **Sharing**: any number of backends and processes on one machine may use one directory.
-//! - **The async runtime does not wait for the disk or for locks**: all of it happens in threads that the backend owns.
-//!   They end when the last clone of the backend is dropped, after what is still waited for. A verb whose future
-//!   is dropped before its turn has come is not begun; later it still happens, once.
+//! - **The async runtime does not wait for locks, writes or lists**: they happen in threads that the backend owns. These
+//!   end when the last clone of the backend is dropped, after what is still waited for. A verb whose future is
+//!   dropped before its turn has come is not begun; later it still happens, once. A load takes no lock, and reads on
+//!   the calling thread as long as that is quick, which it is while the operating system has the files in its memory.
+//!   The first load that took longer than 250 µs sends the next ones to the threads, until 32 in a row were quick
+//!   there: so a caller's thread waits for the disk at most once in 33 loads, for the file of one session.
+//!   [`FileExecution::OnThreads`] rules that out.
 //! - **Names**: files are named by lowercase hexadecimal digits of ids and digests, never by text from outside, and are
 //!   taken relative to an open directory without following a symbolic link. New files have the mode 0600, new
 //!   directories 0700; a directory that others may write in, or that is another user's, is refused.
@@ -93,6 +97,7 @@ mod shards;
 mod store;
 mod threads;
 mod verbs;
+mod warmth;
 
 pub use backend::FileBackend;
-pub use config::FileConfig;
+pub use config::{FileConfig, FileExecution};

@@ -16,7 +16,7 @@
 //!
 //! | store | options |
 //! |---|---|
-//! | `file:` | `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `threads` (8), `create` (`true`) |
+//! | `file:` | `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `threads` (16), `create` (`true`) |
 //! | `memory:` | `capacity` (sessions; no limit by default) |
 //! | `mysql:`, `mariadb:` | MySQL's (`ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket`), `table` (`sessions`, or `database.sessions`), and from `auto_migrate` on as `postgres:` |
 //! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, ...), `table` (`sessions`, or `schema.sessions`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |
