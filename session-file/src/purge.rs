@@ -1,7 +1,9 @@
 //! Removes what is dead. Which files to open it guesses from the time that each write leaves beside them; what it removes
 //! it has read, under the lock.
 
-use std::sync::atomic::Ordering;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use session_core::{Error, ErrorKind, Purged, Result, SessionId, Timestamp};
 
@@ -15,18 +17,48 @@ use crate::threads::Turn;
 /// How many files are looked at while the lock is held.
 const CHUNK: usize = 64;
 
+/// How long one call goes on: well below what managers wait for.
+pub(crate) const SLICE: Duration = Duration::from_secs(1);
+
+/// Where the next purge goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    shard: usize,
+    /// How many shards of its round a call has left behind that stopped for the time.
+    passed: usize,
+    /// Which shard is looked at without trust: another one each time round.
+    round: usize,
+}
+
+impl Place {
+    /// Anywhere: a process that purges once and ends must not distrust the same shard each time.
+    pub(crate) fn random() -> Self {
+        Self { shard: 0, passed: 0, round: RandomState::new().build_hasher().finish() as usize }
+    }
+}
+
 impl Store {
-    /// Goes round the shards, from where the last purge stopped. A shard that fails keeps no other from being purged.
-    pub(crate) fn purge(&self, now: Timestamp, limit: usize, turn: Turn<'_>) -> Result<Purged> {
+    /// Goes round the shards, from where the last purge stopped; after `slice` it stops at the next shard, where the next
+    /// call goes on with this round. A shard that fails keeps no other from being purged.
+    pub(crate) fn purge(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        slice: Duration,
+        turn: Turn<'_>,
+    ) -> Result<Purged> {
         if limit == 0 {
             return Ok(Purged::default());
         }
-        let start = self.purge_place.load(Ordering::Relaxed);
-        let round = self.purge_rounds.load(Ordering::Relaxed);
+        let started = Instant::now();
+        // What is left of a round is for one call: another one at the same time makes a round of its own.
+        let mut place = self.purge_place();
+        let Place { shard: first, passed, round } = *place;
+        place.passed = 0;
+        drop(place);
         let (mut removed, mut failures) = (0, Failures::default());
-        for step in 0..Shards::COUNT {
-            let shard = (start + step) % Shards::COUNT;
-            self.purge_place.store(shard, Ordering::Relaxed);
+        for step in passed..Shards::COUNT {
+            let shard = (first + step - passed) % Shards::COUNT;
             // In turn all files of each shard are looked at, whatever their times say.
             let believes = shard != round % Shards::COUNT;
             match self.purge_shard(shard as u8, now, limit - removed, believes, turn, &mut failures) {
@@ -36,16 +68,26 @@ impl Store {
                     failures.note(error);
                 }
             }
+            // There may be more in this shard.
             if removed == limit || turn.is_abandoned() {
+                *self.purge_place() = Place { shard, passed: 0, round };
+                return Ok(Purged::new(removed as u64, true));
+            }
+            if started.elapsed() >= slice && step + 1 < Shards::COUNT {
+                *self.purge_place() = Place { shard: (shard + 1) % Shards::COUNT, passed: step + 1, round };
                 return Ok(Purged::new(removed as u64, true));
             }
         }
-        self.purge_rounds.store(round.wrapping_add(1), Ordering::Relaxed);
+        self.purge_place().round = round.wrapping_add(1);
         self.sweep((round % Shards::COUNT) as u8, turn);
         match failures.first {
             Some(error) if removed == 0 => Err(error),
             _ => Ok(Purged::new(removed as u64, false)),
         }
+    }
+
+    fn purge_place(&self) -> MutexGuard<'_, Place> {
+        self.purge_place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn purge_shard(

@@ -1,11 +1,10 @@
 //! The directory as a whole: its parts, how it is opened, and how a record is read and replaced in it.
 
 use std::fs::File;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use session_core::{Durability, Error, ErrorKind, Record, Result, SessionId};
@@ -15,6 +14,7 @@ use crate::directory::{Directory, set_expiry_hint};
 use crate::error::{failed, failed_directory, failed_record, is_absent};
 use crate::index::Index;
 use crate::names::{self, PrincipalDigest};
+use crate::purge::Place;
 use crate::record_format::{Head, encode};
 use crate::shards::{Held, Shards};
 
@@ -34,9 +34,7 @@ pub(crate) struct Store {
     pub(crate) quarantine: Directory,
     /// Whether what is acknowledged has been brought to the disk.
     pub(crate) flushes: bool,
-    /// Where the next purge begins, and which shard it looks at without trust: another one each time round.
-    pub(crate) purge_place: AtomicUsize,
-    pub(crate) purge_rounds: AtomicUsize,
+    pub(crate) purge_place: Mutex<Place>,
 }
 
 /// A record's file, and how it begins.
@@ -83,9 +81,7 @@ impl Store {
             index: Index::new(principals, flushes),
             quarantine,
             flushes,
-            purge_place: AtomicUsize::new(0),
-            // Anywhere: a process that purges once and ends must not look at the same shard each time.
-            purge_rounds: AtomicUsize::new(RandomState::new().build_hasher().finish() as usize),
+            purge_place: Mutex::new(Place::random()),
         })
     }
 

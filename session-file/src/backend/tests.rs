@@ -56,3 +56,28 @@ async fn on_threads_means_all_of_them() {
     }
     assert!(!needs_no_thread(&backend).await);
 }
+
+#[tokio::test]
+async fn a_purge_without_time_goes_on_where_it_stopped_and_ends() {
+    let (_directory, backend) = store(FileExecution::OnThreads).await;
+    let dead = Record::new(Revision::first(1), Timestamp::MIN, Timestamp::MIN, Timestamp::MAX);
+    for shard in [3, 8, 255] {
+        let created = backend.create(SessionId::from_bytes([shard; 16]), dead.clone(), Timestamp::MIN).await;
+        assert_eq!(created.unwrap(), CreateOutcome::Created);
+    }
+    for dead in [3, 0] {
+        let (mut calls, mut removed) = (0, 0);
+        loop {
+            let purge = |store: &Store, turn: Turn<'_>| store.purge(Timestamp::MIN, 10, Duration::ZERO, turn);
+            let purged = backend.run(purge).await.unwrap();
+            (calls, removed) = (calls + 1, removed + purged.removed);
+            if !purged.more {
+                break;
+            }
+        }
+        assert_eq!((calls, removed), (256, dead));
+    }
+    assert!(backend.load(ID, Timestamp::MIN).await.unwrap().is_some());
+    let purged = backend.purge_expired(Timestamp::MIN, 10).await.unwrap();
+    assert_eq!(purged, Purged::new(0, false));
+}
