@@ -71,6 +71,8 @@ async fn child_that_is_killed() {
         if std::env::var_os(DURABILITY).is_some() { Durability::PowerLoss } else { Durability::ProcessCrash };
     let config = FileConfig::new(given_path()).with_durability(durability).with_busy_timeout(PATIENCE);
     let backend = FileBackend::connect(config).await.unwrap();
+    // With one processor the test harness has begun a line.
+    println!();
     let mut tasks = JoinSet::new();
     for slot in 0..SLOTS {
         let (backend, mut step) = (backend.clone(), numbers[slot + 1]);
@@ -214,6 +216,7 @@ async fn a_lock_is_waited_for_no_longer_than_agreed_and_ends_with_its_holder() {
 fn child_that_holds_a_lock() {
     let lock = File::open(given_path().join("sessions/00/lock")).unwrap();
     lock.lock().unwrap();
-    println!("held");
+    // With one processor the test harness has begun a line.
+    println!("\nheld");
     std::thread::sleep(PATIENCE);
 }
