@@ -11,7 +11,7 @@ use session_core::{
 use tokio::task::coop::consume_budget;
 
 use crate::config::{FileConfig, FileExecution};
-use crate::purge::SLICE;
+use crate::purge::MOST_FILES;
 use crate::store::Store;
 use crate::threads::{Threads, Turn, run_once};
 use crate::verbs::Loaded;
@@ -126,10 +126,10 @@ impl SessionBackend for FileBackend {
         self.run(move |store, turn| store.delete(id, expected, now, turn.deadline)).await
     }
 
-    /// Holds the lock of a shard for 64 files at a time. Stops after a second, and says that there is more; the next
-    /// call goes on there. A dropped call stops by itself.
+    /// Holds the lock of a shard for 64 files at a time. Stops after 50,000 files, and says that there is more; the
+    /// next call goes on there. A dropped call stops by itself.
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
-        self.run(move |store, turn| store.purge(now, limit, SLICE, turn)).await
+        self.run(move |store, turn| store.purge(now, limit, MOST_FILES, turn)).await
     }
 
     /// Ascending by id. Leaves damaged files out, with a warning for each. A page ends early at 4 MiB of payload.

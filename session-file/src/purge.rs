@@ -3,7 +3,6 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use session_core::{Error, ErrorKind, Purged, Result, SessionId, Timestamp};
 
@@ -17,8 +16,8 @@ use crate::threads::Turn;
 /// How many files are looked at while the lock is held.
 const CHUNK: usize = 64;
 
-/// How long one call goes on: well below what managers wait for.
-pub(crate) const SLICE: Duration = Duration::from_secs(1);
+/// How many files one call may pass by, which takes well below what managers wait for.
+pub(crate) const MOST_FILES: usize = 50_000;
 
 /// Where the next purge goes on.
 #[derive(Clone, Copy, Debug)]
@@ -38,34 +37,27 @@ impl Place {
 }
 
 impl Store {
-    /// Goes round the shards, from where the last purge stopped; after `slice` it stops at the next shard, where the next
+    /// Goes round the shards, from where the last purge stopped; after `most` files it stops at the next shard, where the next
     /// call goes on with this round. A shard that fails keeps no other from being purged.
-    pub(crate) fn purge(
-        &self,
-        now: Timestamp,
-        limit: usize,
-        slice: Duration,
-        turn: Turn<'_>,
-    ) -> Result<Purged> {
+    pub(crate) fn purge(&self, now: Timestamp, limit: usize, most: usize, turn: Turn<'_>) -> Result<Purged> {
         if limit == 0 {
             return Ok(Purged::default());
         }
-        let started = Instant::now();
         // What is left of a round is for one call: another one at the same time makes a round of its own.
         let mut place = self.purge_place();
         let Place { shard: first, passed, round } = *place;
         place.passed = 0;
         drop(place);
-        let (mut removed, mut failures) = (0, Failures::default());
+        let (mut removed, mut tally) = (0, Tally::default());
         for step in passed..Shards::COUNT {
             let shard = (first + step - passed) % Shards::COUNT;
             // In turn all files of each shard are looked at, whatever their times say.
             let believes = shard != round % Shards::COUNT;
-            match self.purge_shard(shard as u8, now, limit - removed, believes, turn, &mut failures) {
+            match self.purge_shard(shard as u8, now, limit - removed, believes, turn, &mut tally) {
                 Ok(count) => removed += count,
                 Err(error) => {
                     tracing::warn!(shard = format_args!("{shard:02x}"), %error, "a shard cannot be purged");
-                    failures.note(error);
+                    tally.note(error);
                 }
             }
             // There may be more in this shard.
@@ -73,14 +65,14 @@ impl Store {
                 *self.purge_place() = Place { shard, passed: 0, round };
                 return Ok(Purged::new(removed as u64, true));
             }
-            if started.elapsed() >= slice && step + 1 < Shards::COUNT {
+            if tally.files >= most && step + 1 < Shards::COUNT {
                 *self.purge_place() = Place { shard: (shard + 1) % Shards::COUNT, passed: step + 1, round };
                 return Ok(Purged::new(removed as u64, true));
             }
         }
         self.purge_place().round = round.wrapping_add(1);
         self.sweep((round % Shards::COUNT) as u8, turn);
-        match failures.first {
+        match tally.first {
             Some(error) if removed == 0 => Err(error),
             _ => Ok(Purged::new(removed as u64, false)),
         }
@@ -97,11 +89,12 @@ impl Store {
         limit: usize,
         believes: bool,
         turn: Turn<'_>,
-        failures: &mut Failures,
+        tally: &mut Tally,
     ) -> Result<usize> {
         let Some(directory) = self.sessions.open(shard)? else { return Ok(0) };
         let mut suspects = Vec::new();
         for name in directory.names().map_err(failed)? {
+            tally.files += 1;
             let Some(suspect) = names::parse_record(shard, &name) else { continue };
             let is_said_to_live =
                 believes && matches!(directory.expiry_hint(&name), Some(expires_at) if now < expires_at);
@@ -112,7 +105,7 @@ impl Store {
         let mut removed = 0;
         for chunk in suspects.chunks(CHUNK) {
             let Some(held) = self.sessions.lock(shard, turn.deadline_from_now())? else { return Ok(removed) };
-            removed += self.purge_chunk(&held, chunk, now, limit - removed, failures)?;
+            removed += self.purge_chunk(&held, chunk, now, limit - removed, tally)?;
             if removed == limit || turn.is_abandoned() {
                 break;
             }
@@ -126,7 +119,7 @@ impl Store {
         chunk: &[RecordName],
         now: Timestamp,
         limit: usize,
-        failures: &mut Failures,
+        tally: &mut Tally,
     ) -> Result<usize> {
         let directory = &shard.directory;
         let mut gone = Vec::new();
@@ -138,14 +131,14 @@ impl Store {
                 // Temporary files are made and renamed under the lock: whoever made this one has died.
                 RecordName::Temporary(id) => {
                     let _ =
-                        directory.remove(&names::temporary(id)).map_err(|error| failures.note(failed(error)));
+                        directory.remove(&names::temporary(id)).map_err(|error| tally.note(failed(error)));
                 }
                 RecordName::Record(id) => match self.purge_record(directory, id, now) {
                     Ok(None) => {}
                     Ok(Some(principal)) => gone.push((principal, id)),
                     Err(error) => {
                         tracing::warn!(?id, %error, "a purge passes over a session");
-                        failures.note(error);
+                        tally.note(error);
                     }
                 },
             }
@@ -223,13 +216,14 @@ impl Store {
     }
 }
 
-/// What has gone wrong on the way round.
+/// What has gone wrong on the way round, and how many files were passed.
 #[derive(Default)]
-struct Failures {
+struct Tally {
     first: Option<Error>,
+    files: usize,
 }
 
-impl Failures {
+impl Tally {
     fn note(&mut self, error: Error) {
         self.first.get_or_insert(error);
     }

@@ -58,7 +58,7 @@ async fn on_threads_means_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_purge_without_time_goes_on_where_it_stopped_and_ends() {
+async fn a_purge_that_has_passed_enough_goes_on_where_it_stopped_and_ends() {
     let (_directory, backend) = store(FileExecution::OnThreads).await;
     let dead = Record::new(Revision::first(1), Timestamp::MIN, Timestamp::MIN, Timestamp::MAX);
     for shard in [3, 8, 255] {
@@ -68,7 +68,7 @@ async fn a_purge_without_time_goes_on_where_it_stopped_and_ends() {
     for dead in [3, 0] {
         let (mut calls, mut removed) = (0, 0);
         loop {
-            let purge = |store: &Store, turn: Turn<'_>| store.purge(Timestamp::MIN, 10, Duration::ZERO, turn);
+            let purge = |store: &Store, turn: Turn<'_>| store.purge(Timestamp::MIN, 10, 0, turn);
             let purged = backend.run(purge).await.unwrap();
             (calls, removed) = (calls + 1, removed + purged.removed);
             if !purged.more {
