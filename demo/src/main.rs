@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 const USAGE: &str = "\
 Usage: demo [--store URL] [--listen ADDRESS] [--rotate-every SECONDS]
 
-  --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, memory:,
+  --store URL             where sessions are kept: sqlite:PATH, sqlite::memory:, file:PATH, memory:,
                           postgres://ROLE:PASSWORD@HOST/DATABASE, mysql://ACCOUNT:PASSWORD@HOST/DATABASE,
                           redis://HOST, rediss://HOST
                           (default sqlite:demo-sessions.db)

@@ -43,6 +43,7 @@ pub async fn builder(url: &str) -> Result<SessionManagerBuilder> {
 pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
     let parsed = StoreUrl::parse(url)?;
     match parsed.scheme() {
+        "file" => file(parsed).await,
         "memory" => memory(parsed),
         "mysql" | "mariadb" => mysql(url).await,
         "postgres" | "postgresql" => postgres(url).await,
@@ -52,10 +53,49 @@ pub async fn backend(url: &str) -> Result<Arc<dyn SessionBackend>> {
         "sqlite" => sqlite(parsed).await,
         other => {
             let detail = format!(
-                "no store has the scheme `{other}:`; known are `memory:`, `sqlite:PATH`, `postgres://`, \
-                 `mysql://`, `mariadb://`, `redis[s]://HOST`, `redis[s]-cluster://HOST,..` and \
+                "no store has the scheme `{other}:`; known are `memory:`, `file:PATH`, `sqlite:PATH`, \
+                 `postgres://`, `mysql://`, `mariadb://`, `redis[s]://HOST`, `redis[s]-cluster://HOST,..` and \
                  `redis[s]-sentinel://HOST,../MASTER`"
             );
+            Err(Error::describe(ErrorKind::Config, detail))
+        }
+    }
+}
+
+#[cfg(feature = "file")]
+async fn file(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    use std::time::Duration;
+
+    use session_file::{FileBackend, FileConfig};
+
+    let mut config = FileConfig::new(url.path()?);
+    if let Some(durability) = durability(&mut url)? {
+        config = config.with_durability(durability);
+    }
+    if let Some(millis) = url.option("busy_timeout")? {
+        config = config.with_busy_timeout(Duration::from_millis(millis));
+    }
+    if let Some(threads) = url.option("threads")? {
+        config = config.with_threads(threads);
+    }
+    if let Some(create) = url.option("create")? {
+        config = config.with_create_if_missing(create);
+    }
+    url.finish()?;
+    Ok(Arc::new(FileBackend::connect(config).await?))
+}
+
+/// What stores with files of their own take.
+#[cfg(any(feature = "file", feature = "sqlite"))]
+fn durability(url: &mut StoreUrl) -> Result<Option<session_core::Durability>> {
+    use session_core::Durability;
+
+    match url.option::<String>("durability")?.as_deref() {
+        None => Ok(None),
+        Some("process-crash") => Ok(Some(Durability::ProcessCrash)),
+        Some("power-loss") => Ok(Some(Durability::PowerLoss)),
+        Some(_) => {
+            let detail = "`durability` is `process-crash` or `power-loss`";
             Err(Error::describe(ErrorKind::Config, detail))
         }
     }
@@ -77,22 +117,14 @@ fn memory(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
 async fn sqlite(mut url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     use std::time::Duration;
 
-    use session_core::Durability;
     use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
     let mut config = SqliteConfig::new(url.path()?);
     if let Some(table) = url.option::<String>("table")? {
         config = config.with_table(table);
     }
-    if let Some(durability) = url.option::<String>("durability")? {
-        config = config.with_durability(match durability.as_str() {
-            "process-crash" => Durability::ProcessCrash,
-            "power-loss" => Durability::PowerLoss,
-            _ => {
-                let detail = "`durability` is `process-crash` or `power-loss`";
-                return Err(Error::describe(ErrorKind::Config, detail));
-            }
-        });
+    if let Some(durability) = durability(&mut url)? {
+        config = config.with_durability(durability);
     }
     if let Some(millis) = url.option("busy_timeout")? {
         config = config.with_busy_timeout(Duration::from_millis(millis));
@@ -182,6 +214,11 @@ async fn mysql(url: &str) -> Result<Arc<dyn SessionBackend>> {
     Ok(Arc::new(MysqlBackend::connect(MysqlConfig::from_url(url)?).await?))
 }
 
+#[cfg(not(feature = "file"))]
+async fn file(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
+    Err(not_compiled_in("file"))
+}
+
 #[cfg(not(feature = "memory"))]
 fn memory(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
     Err(not_compiled_in("memory"))
@@ -218,6 +255,7 @@ async fn redis(_url: StoreUrl) -> Result<Arc<dyn SessionBackend>> {
 }
 
 #[cfg(not(all(
+    feature = "file",
     feature = "memory",
     feature = "mysql",
     feature = "postgres",

@@ -5,6 +5,7 @@
 //!
 //! | URL | feature | store |
 //! |---|---|---|
+//! | `file:PATH` | `file` | a directory of files, made on connecting |
 //! | `memory:` | `memory` (default) | this process |
 //! | `mysql://ACCOUNT:PASSWORD@HOST/DATABASE`, `mariadb://..` | `mysql` | a MariaDB or MySQL server, whose table `?auto_migrate=true` or an administrator makes |
 //! | `postgres://ROLE:PASSWORD@HOST/DATABASE` | `postgres` | a PostgreSQL server, whose table `?auto_migrate=true` or an administrator makes |
@@ -15,6 +16,7 @@
 //!
 //! | store | options |
 //! |---|---|
+//! | `file:` | `durability` (`process-crash` or `power-loss`), `busy_timeout` (ms; 4000), `threads` (16), `create` (`true`) |
 //! | `memory:` | `capacity` (sessions; no limit by default) |
 //! | `mysql:`, `mariadb:` | MySQL's (`ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `socket`), `target_session_attrs` (`read-write` with several hosts, else `any`), `table` (`sessions`, or `database.sessions`), and from `auto_migrate` on as `postgres:` |
 //! | `postgres:` | libpq's (`sslmode`, `sslrootcert`, `host`, `application_name`, `target_session_attrs`, ...), `table` (`sessions`, or `schema.sessions`), `unlogged` (`false`), `auto_migrate` (`false`), `max_connections` (10), `connect_timeout` (s; 5), `acquire_timeout` (ms; 2000), `statement_timeout` (ms; 2000), `lock_timeout` (ms; 1000), `queue_capacity` (1024), `statement_cache` (`true`) |

@@ -17,7 +17,7 @@ pub(crate) struct StoreUrl {
 }
 
 #[cfg_attr(
-    not(any(test, all(feature = "memory", feature = "redis", feature = "sqlite"))),
+    not(any(test, all(feature = "memory", feature = "redis", any(feature = "file", feature = "sqlite")))),
     expect(dead_code, reason = "what drivers that are not compiled in ask for")
 )]
 impl StoreUrl {

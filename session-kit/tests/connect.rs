@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use session_kit::ErrorKind;
 #[cfg(any(
+    feature = "file",
     feature = "memory",
     feature = "mysql",
     feature = "postgres",
@@ -13,6 +14,7 @@ use session_kit::ErrorKind;
 use session_kit::{Key, Result, SessionManager};
 
 #[cfg(any(
+    feature = "file",
     feature = "memory",
     feature = "mysql",
     feature = "postgres",
@@ -28,6 +30,7 @@ async fn fails(url: &str) -> (ErrorKind, String) {
 }
 
 #[cfg(any(
+    feature = "file",
     feature = "memory",
     feature = "mysql",
     feature = "postgres",
@@ -44,6 +47,7 @@ async fn store_one(sessions: &SessionManager) -> Result<String> {
 }
 
 #[cfg(any(
+    feature = "file",
     feature = "memory",
     feature = "mysql",
     feature = "postgres",
@@ -87,6 +91,30 @@ async fn sqlite_files_are_found_by_relative_absolute_and_encoded_paths() -> Resu
     assert_eq!(read(&again, &token).await?, Some(7));
     let other_table = session_kit::connect(&format!("sqlite:{encoded}?table=others")).await?;
     assert_eq!(read(&other_table, &token).await?, None);
+    Ok(())
+}
+
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn directories_of_files_are_found_by_absolute_and_encoded_paths() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a b?");
+    let encoded = path.to_str().unwrap().replace(' ', "%20").replace('?', "%3F");
+    let token = store_one(&session_kit::connect(&format!("file:{encoded}")).await?).await?;
+    let again = format!("file://{encoded}?durability=power-loss&busy_timeout=500&threads=2&create=false");
+    assert_eq!(read(&session_kit::connect(&again).await?, &token).await?, Some(7));
+    let missing = directory.path().join("missing");
+    for (url, name) in [
+        (format!("file:{}?create=false", missing.display()), "missing"),
+        (format!("file:{}?durability=total", missing.display()), "`durability`"),
+        (format!("file:{}?threads=0", missing.display()), "`threads`"),
+        (format!("file:{}?tabel=y", missing.display()), "`tabel`"),
+    ] {
+        let (kind, message) = fails(&url).await;
+        assert_eq!(kind, ErrorKind::Config, "{url}: {message}");
+        assert!(message.contains(name), "{url}: {message}");
+    }
+    assert!(!missing.exists());
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 /// that server; the others are embedded stores, and integrations, so nothing excuses their absence.
 pub(crate) const EXPECTED_ROWS: &[&str] = &[
     "memory",
+    "file",
     "sqlite",
     "postgres",
     "mariadb",
@@ -26,8 +27,18 @@ pub(crate) const EXPECTED_ROWS: &[&str] = &[
 ];
 
 /// The rows of drivers: those of integrations have fewer cases.
-const DRIVERS: [&str; 8] =
-    ["memory", "sqlite", "postgres", "mariadb", "redis", "redis-cluster", "redis-sentinel", "redis-tls"];
+const DRIVERS: [&str; 9] = [
+    "memory",
+    "file",
+    "sqlite",
+    "postgres",
+    "mariadb",
+    "redis",
+    "redis-cluster",
+    "redis-sentinel",
+    "redis-tls",
+];
+
 /// How many cases must run on a driver at the least: a suite that lost most of them is not green.
 const LEAST_CASES: u64 = 100;
 

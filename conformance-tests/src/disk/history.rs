@@ -151,8 +151,7 @@ impl History {
         durability: Durability,
         found: &State,
     ) -> std::result::Result<(), String> {
-        let is_over = |round: &Range<usize>| round.clone().all(|verb| progress.acknowledged.contains(&verb));
-        let current = self.rounds.iter().take_while(|round| is_over(round)).count();
+        let current = self.current(progress);
         if durability == Durability::PowerLoss {
             return self.follows(current, progress, true, found);
         }
@@ -161,6 +160,50 @@ impl History {
         }
         let shown: Vec<_> = found.iter().map(|(id, record)| shown(*id, Some(record))).collect();
         Err(format!("no beginning of the history leads to this: {}", shown.join("; ")))
+    }
+
+    /// As [`judge`](Self::judge), for a store that keeps each session in a file of its own: what a power cut leaves of
+    /// one says nothing about another. With less than [`PowerLoss`](Durability::PowerLoss) each is as some verb
+    /// has left it, or lost; a purge may stop half-way.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn judge_each(
+        &self,
+        progress: &Progress,
+        durability: Durability,
+        found: &State,
+    ) -> std::result::Result<(), String> {
+        let current = self.current(progress);
+        let sessions = self.states.iter().flat_map(State::keys).chain(found.keys());
+        for id in sessions.collect::<BTreeSet<_>>() {
+            let (first, mut is_settled) =
+                (if durability == Durability::PowerLoss { current } else { 0 }, false);
+            let mut allowed: Vec<_> =
+                self.states[first..=current].iter().map(|state| state.get(id)).collect();
+            for verb in self.rounds.get(current).map_or(&[][..], |round| &self.verbs[round.clone()]) {
+                let Some(after) = verb.changes.get(id) else { continue };
+                if progress.begun.contains(&verb.number) {
+                    allowed.push(after.as_ref());
+                    is_settled = progress.acknowledged.contains(&verb.number);
+                }
+            }
+            if is_settled && durability == Durability::PowerLoss {
+                allowed.drain(..allowed.len() - 1);
+            }
+            if !allowed.contains(&found.get(id)) {
+                let allowed: Vec<_> = allowed.iter().map(|record| shown(*id, *record)).collect();
+                return Err(format!("{}, and allowed is: {}", shown(*id, found.get(id)), allowed.join("; ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The round that is not over yet.
+    fn current(&self, progress: &Progress) -> usize {
+        let is_over = |round: &Range<usize>| round.clone().all(|verb| progress.acknowledged.contains(&verb));
+        self.rounds.iter().take_while(|round| is_over(round)).count()
     }
 
     /// Whether `found` is what there was before a round, and some of the round's verbs.
@@ -335,6 +378,38 @@ mod tests {
             torn.insert(id(1), rewritten.clone());
             history.judge(&progress, durability, &torn).unwrap_err();
         }
+    }
+
+    #[test]
+    fn sessions_of_their_own_are_judged_one_by_one() {
+        let (history, mut progress) = after(12);
+        let purge = history.rounds[12].start;
+        let judge =
+            |progress: &Progress, durability, found: &State| history.judge_each(progress, durability, found);
+        let now = &history.states[12];
+        let mut half = now.clone();
+        assert!(half.remove(&id(6)).is_some() && half.contains_key(&id(7)));
+        let lost = State::new();
+        for (found, is_kept) in [(now, true), (&half, false), (&lost, false)] {
+            judge(&progress, Durability::ProcessCrash, found).unwrap();
+            assert_eq!(judge(&progress, Durability::PowerLoss, found).is_ok(), is_kept);
+        }
+        let mut mixed = now.clone();
+        mixed.get_mut(&id(2)).unwrap().expires_at = at(7);
+        judge(&progress, Durability::ProcessCrash, &mixed).unwrap_err();
+        let mut old = now.clone();
+        old.insert(id(2), history.states[3][&id(2)].clone());
+        assert_ne!(old, *now);
+        judge(&progress, Durability::ProcessCrash, &old).unwrap();
+        judge(&progress, Durability::PowerLoss, &old).unwrap_err();
+
+        // A purge that has begun may have come half-way; one that was acknowledged has not.
+        progress.note(&format!("{BEGUN}{purge}"));
+        judge(&progress, Durability::PowerLoss, &half).unwrap();
+        judge(&progress, Durability::PowerLoss, now).unwrap();
+        progress.note(&format!("{ACKNOWLEDGED}{purge}"));
+        judge(&progress, Durability::PowerLoss, &half).unwrap_err();
+        judge(&progress, Durability::PowerLoss, &history.states[13]).unwrap();
     }
 
     #[test]

@@ -74,7 +74,30 @@ impl PowerCuts<'_> {
     pub fn run(
         &self,
         workshop: &Path,
+        examine: impl FnMut(&Path) -> Result<State, String>,
+    ) -> io::Result<Result<Report, Violation>> {
+        self.run_judged(workshop, examine, History::judge)
+    }
+
+    /// As [`run`](Self::run), for a store that keeps each session in a file of its own:
+    /// [`History::judge_each`].
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_for_each(
+        &self,
+        workshop: &Path,
+        examine: impl FnMut(&Path) -> Result<State, String>,
+    ) -> io::Result<Result<Report, Violation>> {
+        self.run_judged(workshop, examine, History::judge_each)
+    }
+
+    fn run_judged(
+        &self,
+        workshop: &Path,
         mut examine: impl FnMut(&Path) -> Result<State, String>,
+        judge_state: impl Fn(&History, &Progress, Durability, &State) -> Result<(), String>,
     ) -> io::Result<Result<Report, Violation>> {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut disk = self.recording.start().clone();
@@ -97,7 +120,7 @@ impl PowerCuts<'_> {
                     let image = disk.image(fates);
                     let state = look(&image, workshop, &mut found, &mut examine)?;
                     io::Result::Ok(match state {
-                        Ok(state) => self.history.judge(&progress, self.durability, state),
+                        Ok(state) => judge_state(self.history, &progress, self.durability, state),
                         Err(problem) => Err(problem.clone()),
                     })
                 };

@@ -5,6 +5,8 @@
  * The system calls are made directly, as this library stands where those of the C library would be found.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -137,6 +139,10 @@ static int inside(int at, const char *path, char name[PATH_MAX]) {
     while (*rest == '/') rest++;
     if (strlen(rest) >= PATH_MAX) return 0;
     strcpy(name, rest);
+    /* A directory that is opened once more, by itself. */
+    size_t length = strlen(name);
+    if (strcmp(name, ".") == 0) name[0] = 0;
+    else if (length > 2 && strcmp(name + length - 2, "/.") == 0) name[length - 2] = 0;
     return 1;
 }
 
@@ -198,6 +204,20 @@ int close(int descriptor) {
     return result;
 }
 
+/* The C library does not close a directory's stream by the `close` above. */
+int closedir(DIR *stream) {
+    static int (*next)(DIR *);
+    if (!next) next = (int (*)(DIR *))dlsym(RTLD_NEXT, "closedir");
+    int descriptor = dirfd(stream);
+    if (kind_of(descriptor) == NOT) return next(stream);
+    pthread_mutex_lock(&order);
+    record(CLOSE, descriptor, 0, NULL, NULL, 0);
+    tracked[descriptor] = NOT;
+    int result = next(stream);
+    pthread_mutex_unlock(&order);
+    return result;
+}
+
 /* A write at `offset`, or where the descriptor stands if that is negative. */
 static ssize_t write_file(int descriptor, const void *bytes, size_t length, off_t offset) {
     if (kind_of(descriptor) == CONTROLS) return control(bytes, length);
@@ -254,6 +274,12 @@ ssize_t pread64(int descriptor, void *bytes, size_t length, off64_t offset) {
 
 ssize_t pread(int descriptor, void *bytes, size_t length, off_t offset) {
     return pread64(descriptor, bytes, length, offset);
+}
+
+struct dirent64 *readdir64(DIR *stream) {
+    static struct dirent64 *(*next)(DIR *);
+    if (!next) next = (struct dirent64 *(*)(DIR *))dlsym(RTLD_NEXT, "readdir64");
+    return read_fails(dirfd(stream)) ? NULL : next(stream);
 }
 
 int ftruncate64(int descriptor, off64_t length) {

@@ -1,3 +1,5 @@
+//! The proxy before a server that echoes: what each fault does, and from when on.
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

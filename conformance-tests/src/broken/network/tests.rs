@@ -1,3 +1,5 @@
+//! The correct client of the proof passes what the broken ones are caught by.
+
 use std::time::Duration;
 
 use super::driver;

@@ -1,0 +1,129 @@
+//! 256 directories, made when they are first needed, each with a lock that every writer of the machine takes.
+
+use std::fs::{File, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use session_core::Result;
+
+use crate::directory::Directory;
+use crate::error::{failed, failed_directory, is_absent};
+use crate::threads::time_is_up;
+
+/// A directory of 256 shards.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    directory: Directory,
+    /// For messages.
+    name: &'static str,
+    flushes: bool,
+    shards: Vec<Shard>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Threads of this process wait here, and one at a time for other processes.
+    turn: Mutex<()>,
+    /// Whether this process has brought the shard's own name to the disk. Another one that has made it may not have.
+    is_flushed: AtomicBool,
+}
+
+/// A shard whose lock is held. No other writer, of any process, changes it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) directory: Directory,
+    /// In this order they end: the lock before the turn.
+    _lock: File,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Shards {
+    pub(crate) const COUNT: usize = 256;
+
+    pub(crate) fn new(directory: Directory, name: &'static str, flushes: bool) -> Self {
+        let shards = (0..Self::COUNT).map(|_| Shard::default()).collect();
+        Self { directory, name, flushes, shards }
+    }
+
+    /// The shard, if it has been made.
+    pub(crate) fn open(&self, shard: u8) -> Result<Option<Directory>> {
+        let name = format!("{shard:02x}");
+        match self.directory.open_directory(&name) {
+            Err(error) if is_absent(&error) => Ok(None),
+            result => result.map(Some).map_err(|error| failed_directory(&self.path(shard), error)),
+        }
+    }
+
+    /// The shard, made if need be, its own name safe from a power cut where that is promised.
+    pub(crate) fn make(&self, shard: u8) -> Result<Directory> {
+        let opened = match self.open(shard)? {
+            Some(directory) => directory,
+            None => {
+                self.directory.make_directory(&format!("{shard:02x}")).map_err(failed)?;
+                let name = format!("{shard:02x}");
+                let opened = self.directory.open_directory(&name);
+                opened.map_err(|error| failed_directory(&self.path(shard), error))?
+            }
+        };
+        let is_flushed = &self.shards[usize::from(shard)].is_flushed;
+        if self.flushes && !is_flushed.load(Ordering::Relaxed) {
+            self.directory.sync().map_err(failed)?;
+            is_flushed.store(true, Ordering::Relaxed);
+        }
+        Ok(opened)
+    }
+
+    /// Locks the shard, if it has been made.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](session_core::ErrorKind::Timeout) if somebody else holds the lock until `deadline`.
+    pub(crate) fn lock(&self, shard: u8, deadline: Instant) -> Result<Option<Held<'_>>> {
+        let turn = self.turn(shard);
+        self.open(shard)?.map(|directory| hold(directory, turn, deadline)).transpose()
+    }
+
+    /// Makes the shard if need be, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub(crate) fn make_and_lock(&self, shard: u8, deadline: Instant) -> Result<Held<'_>> {
+        let turn = self.turn(shard);
+        hold(self.make(shard)?, turn, deadline)
+    }
+
+    fn turn(&self, shard: u8) -> MutexGuard<'_, ()> {
+        // It guards nothing in memory.
+        self.shards[usize::from(shard)].turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, shard: u8) -> String {
+        format!("{}/{shard:02x}", self.name)
+    }
+}
+
+/// The name of a shard's lock file. It is never removed: who waits for it would wait for a file that others no longer see.
+const LOCK: &str = "lock";
+
+/// Asks again and again: waiting for a lock has no time limit, and its holder may be stopped.
+fn hold<'a>(directory: Directory, turn: MutexGuard<'a, ()>, deadline: Instant) -> Result<Held<'a>> {
+    let lock = directory.open_or_create(LOCK).map_err(failed)?;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Held { directory, _lock: lock, _turn: turn }),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(time_is_up()),
+            Err(TryLockError::WouldBlock) => {
+                sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);

@@ -1,0 +1,196 @@
+//! The threads that wait for the disk, so that the async runtime need not. Dropping a caller's future abandons the
+//! answer only.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use session_core::{Error, ErrorKind, Result};
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads behind one queue. They end once the last clone is dropped and the queue is empty.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    jobs: Sender<Job>,
+    patience: Duration,
+}
+
+/// A verb's turn on a thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'a> {
+    /// When its caller's patience ends.
+    pub(crate) deadline: Instant,
+    patience: Duration,
+    is_abandoned: &'a dyn Fn() -> bool,
+}
+
+impl Turn<'_> {
+    /// When the patience for the next of many locks ends.
+    pub(crate) fn deadline_from_now(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    /// Whether its caller has gone. What goes through many sessions looks now and then.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        (self.is_abandoned)()
+    }
+}
+
+impl Threads {
+    /// `count` threads, behind a queue of at most `capacity` verbs that wait for `patience` each.
+    pub(crate) fn start(count: NonZeroUsize, capacity: NonZeroUsize, patience: Duration) -> Result<Self> {
+        let (jobs, queue) = bounded::<Job>(capacity.get());
+        for _ in 0..count.get() {
+            let queue = queue.clone();
+            spawn(move || queue.into_iter().for_each(|job| job()))?;
+        }
+        Ok(Self { jobs, patience })
+    }
+
+    /// Queues `work` and waits for its outcome. Once begun it goes on whether or not anybody waits; if nobody
+    /// does when its turn comes, or its time is up by then, it is not begun.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Turn<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, outcome) = oneshot::channel();
+        let patience = self.patience;
+        let deadline = Instant::now() + patience;
+        let job = move || {
+            if reply.is_closed() {
+                return;
+            }
+            let outcome = if Instant::now() < deadline {
+                let turn = Turn { deadline, patience, is_abandoned: &|| reply.is_closed() };
+                guarded(|| work(turn))
+            } else {
+                Err(time_is_up())
+            };
+            // Nobody may be waiting any more.
+            let _ = reply.send(outcome);
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => Error::from(ErrorKind::Overloaded),
+            TrySendError::Disconnected(_) => ended(),
+        })?;
+        outcome.await.map_err(|_| ended())?
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+/// Runs `work` on a thread of its own.
+pub(crate) async fn run_once<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (reply, outcome) = oneshot::channel();
+    spawn(move || {
+        let _ = reply.send(guarded(work));
+    })?;
+    outcome.await.map_err(|_| ended())?
+}
+
+/// Why a verb was not begun.
+pub(crate) fn time_is_up() -> Error {
+    Error::describe(ErrorKind::Timeout, "others were served until the time was up")
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = Builder::new().name("session-file".to_owned()).spawn(body);
+    thread.map(drop).map_err(|error| Error::new(ErrorKind::Unavailable, error).with_detail("no thread"))
+}
+
+fn ended() -> Error {
+    Error::describe(ErrorKind::Internal, "a thread of the file driver ended unexpectedly")
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::describe(ErrorKind::Internal, "a verb panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn threads(capacity: usize, patience: Duration) -> Threads {
+        Threads::start(NonZeroUsize::MIN, NonZeroUsize::new(capacity).unwrap(), patience).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_begun_goes_on_and_what_waits_unwanted_is_not_begun() {
+        let threads = threads(8, Duration::from_secs(60));
+        let (begun, has_begun) = oneshot::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let (done, is_done) = mpsc::channel();
+        let first = {
+            let (threads, done) = (threads.clone(), done.clone());
+            tokio::spawn(async move {
+                let work = move |turn: Turn<'_>| {
+                    begun.send(()).unwrap();
+                    gate.recv().unwrap();
+                    done.send(("first", turn.is_abandoned())).unwrap();
+                    Ok(())
+                };
+                threads.run(work).await
+            })
+        };
+        has_begun.await.unwrap();
+        let mut second = Box::pin(threads.run(move |_| {
+            done.send(("second", false)).unwrap();
+            Ok(())
+        }));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        drop(second);
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        open.send(()).unwrap();
+        threads.run(|_| Ok(())).await.unwrap();
+        assert_eq!(is_done.try_iter().collect::<Vec<_>>(), [("first", true)]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_overloaded_and_a_late_turn_a_timeout() {
+        let threads = threads(1, Duration::from_secs(60));
+        let (begun, has_begun) = oneshot::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let busy = threads.clone();
+        let first = tokio::spawn(async move {
+            let work = move |_: Turn<'_>| {
+                begun.send(()).unwrap();
+                gate.recv().unwrap();
+                Ok(())
+            };
+            busy.run(work).await
+        });
+        has_begun.await.unwrap();
+        let hasty = Threads { patience: Duration::ZERO, ..threads.clone() };
+        let mut second = Box::pin(hasty.run(|_| Ok(())));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert_eq!(threads.run(|_| Ok(())).await.unwrap_err().kind(), ErrorKind::Overloaded);
+        open.send(()).unwrap();
+        assert_eq!(second.await.unwrap_err().kind(), ErrorKind::Timeout);
+        first.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_thread_goes_on() {
+        let threads = threads(1, Duration::from_secs(60));
+        let panicked: Result<()> = threads.run(|_| panic!("on purpose")).await;
+        assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Internal);
+        threads.run(|_| Ok(())).await.unwrap();
+    }
+}
