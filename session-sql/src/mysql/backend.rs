@@ -16,7 +16,7 @@ use super::packet::PacketLimit;
 use super::schema;
 use super::settings::{self, Settings};
 use super::table::QualifiedName;
-use super::verbs::Verbs;
+use super::verbs::{Verbs, purge};
 use crate::home::Home;
 use crate::server::{Bounds, Connections, Failure, Hosts, Lanes, Work, pool_options};
 
@@ -158,7 +158,7 @@ impl SessionBackend for MysqlBackend {
         }
         let mut removed = 0;
         while removed < limit {
-            let chunk = (limit - removed).min(PURGE_CHUNK);
+            let chunk = (limit - removed).min(purge::CHUNK);
             let purge = self.run(move |verbs, connection| Box::pin(verbs.purge(connection, now, chunk)));
             let count = purge.await?;
             removed += count;
@@ -236,8 +236,6 @@ async fn make_ready(
     }
     PacketLimit::read(connection).await
 }
-
-const PURGE_CHUNK: usize = 500;
 
 /// For the schema, which somebody else may be making as well.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -31,6 +31,12 @@ pub(super) fn parse(url: &str) -> Result<PostgresConfig> {
     if !["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(mistake("a server's URL begins with `postgres://` or `postgresql://`"));
     }
+    // The rest of a password, which would be read as the database or nothing, and its beginning as a port.
+    if rest.contains('#') || rest.split_once('/').is_some_and(|(_, database)| database.contains('@')) {
+        return Err(mistake(
+            "the characters `#`, `/`, `?` and `@` in a name or a password are written `%23`, `%2F`, `%3F` and `%40`",
+        ));
+    }
     let mut of_libpq: Vec<&str> = Vec::new();
     let mut own: Vec<(String, String)> = Vec::new();
     let mut seen: Vec<String> = Vec::new();
@@ -229,7 +235,10 @@ mod tests {
             ("mysql://role:hunter2@host/db", "postgres://"),
             ("postgres:role:hunter2", "postgres://"),
             ("postgres://role:hunter2@host:port/db", "cannot be read"),
-            ("postgres://role:hunter2#x@host/db", "cannot be read"),
+            ("postgres://role:hunter2#x@host/db", "%23"),
+            ("postgres://role:12#hunter2@host/db", "%23"),
+            ("postgres://role:12/hunter2@host/db", "%2F"),
+            ("postgres://role:12,hunter2/x@a,b/db", "%2F"),
             ("postgres://role:hunter2@a,,b/db", "list of hosts"),
             ("postgres://role:hunter2@a,b,/db", "list of hosts"),
             ("postgres://role:hunter2@a,b:hunter2/db", "cannot be read"),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{Error, ErrorKind, Result};
-use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::pool::PoolOptions;
 use sqlx::{Connection as _, Pool};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -84,7 +84,7 @@ impl<DB: Server> Site<DB> {
     }
 
     fn is_outdated(&self, borrowed: &Borrowed<DB>) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.1.have_moved_within(borrowed.since.elapsed()))
+        self.plan.as_ref().is_some_and(|plan| plan.1.have_moved_since(borrowed.since))
     }
 }
 
@@ -236,15 +236,15 @@ impl<DB: Server> Connections<DB> {
             None | Some(Err(_)) => match timeout(self.acquire_timeout, self.ask_pool(site)).await {
                 Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => return Err(self.time_is_up()),
                 Ok(Err(error)) => return Err(from_connecting(error)),
-                Ok(Ok(connection)) => Borrowed::new(connection),
+                Ok(Ok(borrowed)) => borrowed,
             },
         };
         let _at_work = AtWork::new(&self.at_work);
         Ok(Lease { borrowed: Some(borrowed), site: site.clone(), _at_work })
     }
 
-    async fn ask_pool(&self, site: &Site<DB>) -> Result<PoolConnection<DB>, sqlx::Error> {
-        let Some(plan) = &site.plan else { return site.pool.acquire().await };
+    async fn ask_pool(&self, site: &Site<DB>) -> Result<Borrowed<DB>, sqlx::Error> {
+        let Some(plan) = &site.plan else { return Borrowed::ask(&site.pool).await };
         let is_connecting = || site.pool.size() as usize > self.at_work.load(Ordering::Relaxed);
         plan.1.acquire(&site.pool, is_connecting).await
     }

@@ -11,11 +11,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use session_core::{Error, ErrorKind};
-use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Pool};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use super::parking::Borrowed;
 
 /// How a connection to one of the servers is made.
 pub(crate) type Options<DB> = <<DB as Database>::Connection as Connection>::Options;
@@ -118,20 +119,25 @@ impl<DB: Server> Hosts<DB> {
         self.place().moved.is_some_and(|moved| moved.elapsed() <= age)
     }
 
+    /// The same of one that was asked for then.
+    pub(super) fn have_moved_since(&self, asked: Instant) -> bool {
+        self.place().moved.is_some_and(|moved| moved >= asked)
+    }
+
     /// A connection of the pool, from another server if need be: for as long as the caller waits. The pool is at a
     /// loss if it `is_connecting` for long.
-    pub(crate) async fn acquire(
+    pub(super) async fn acquire(
         &self,
         pool: &Pool<DB>,
         is_connecting: impl Fn() -> bool + Send,
-    ) -> Result<PoolConnection<DB>, sqlx::Error> {
+    ) -> Result<Borrowed<DB>, sqlx::Error> {
         if !self.may_move() {
-            return pool.acquire().await;
+            return Borrowed::ask(pool).await;
         }
         let _waiting = Waiting::new(&self.0.waiting);
         let mut moves = self.0.moves.subscribe();
         loop {
-            let mut asked = pin!(pool.acquire());
+            let mut asked = pin!(Borrowed::ask(pool));
             // The pool may be trying a server that never answers.
             let first = loop {
                 match timeout(PAUSE, first(moves.changed(), asked.as_mut())).await {
@@ -142,7 +148,7 @@ impl<DB: Server> Hosts<DB> {
             };
             match first {
                 First::Left(_) => {}
-                First::Right(Ok(connection)) => return Ok(connection),
+                First::Right(Ok(borrowed)) => return Ok(borrowed),
                 First::Right(Err(error)) => {
                     self.suspect(pool);
                     match error {

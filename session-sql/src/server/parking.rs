@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::Database;
 use sqlx::pool::PoolConnection;
+use sqlx::{Database, Pool};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -18,12 +18,15 @@ const ABSENCE: Duration = Duration::from_secs(60);
 /// A connection out of the pool.
 pub(super) struct Borrowed<DB: Database> {
     pub(super) connection: PoolConnection<DB>,
+    /// When the pool was asked for it: where it leads was decided after that.
     pub(super) since: Instant,
 }
 
 impl<DB: Database> Borrowed<DB> {
-    pub(super) fn new(connection: PoolConnection<DB>) -> Self {
-        Self { connection, since: Instant::now() }
+    /// Waits until the pool has one.
+    pub(super) async fn ask(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
+        let since = Instant::now();
+        Ok(Self { connection: pool.acquire().await?, since })
     }
 }
 

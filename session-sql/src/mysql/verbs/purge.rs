@@ -12,8 +12,11 @@ use crate::server::Failure;
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) take: SqlStr,
-    table: String,
+    pub(super) remove: SqlStr,
 }
+
+/// How many rows a transaction removes at most.
+pub(in super::super) const CHUNK: usize = 500;
 
 /// How often it is done again that was rolled back to let another one pass.
 const DEADLOCKS: usize = 16;
@@ -27,22 +30,18 @@ impl Statements {
             "SELECT id FROM {table} FORCE INDEX (purge_slot) WHERE purge_slot <= ? AND expires_at <= ? \
              ORDER BY purge_slot LIMIT ? FOR UPDATE SKIP LOCKED"
         );
-        Self { take: statement(take), table: table.to_string() }
-    }
-
-    /// By the key: a scan of a small table would meet the rows that others hold. The name `dead` allows the hint.
-    pub(super) fn remove(&self, ids: usize) -> SqlStr {
-        let places = vec!["?"; ids].join(", ");
-        statement(format!(
-            "DELETE dead FROM {} AS dead FORCE INDEX (PRIMARY) WHERE dead.id IN ({places}) AND dead.expires_at <= ?",
-            self.table
-        ))
+        // By the key: a scan of a small table would meet the rows that others hold. The name `dead` allows the hint.
+        let places = ["?"; CHUNK].join(", ");
+        let remove = format!(
+            "DELETE dead FROM {table} AS dead FORCE INDEX (PRIMARY) WHERE dead.id IN ({places}) AND dead.expires_at <= ?"
+        );
+        Self { take: statement(take), remove: statement(remove) }
     }
 }
 
 impl Verbs {
-    /// How many expired rows it removed, of at most `limit`. A connection on which it fails is to be closed, which ends
-    /// the transaction.
+    /// How many expired rows it removed, of at most `limit` and [`CHUNK`]. A connection on which it fails is to be
+    /// closed, which ends the transaction.
     pub(in super::super) async fn purge(
         &self,
         connection: &mut MySqlConnection,
@@ -69,11 +68,14 @@ impl Verbs {
         connection.execute(sqlx::raw_sql(BEGIN)).await?;
         // The slots of the table are of 2^20 milliseconds.
         let take = self.query(&self.purge.take).bind(now.as_millis() >> 20).bind(now.as_millis());
-        let rows = take.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await?;
+        let limit = i64::try_from(limit.min(CHUNK)).unwrap_or(i64::MAX);
+        let rows = take.bind(limit).fetch_all(&mut *connection).await?;
         let mut removed = 0;
-        if !rows.is_empty() {
-            let mut remove = sqlx::query(self.purge.remove(rows.len())).persistent(false);
-            for row in &rows {
+        if let Some(last) = rows.last() {
+            // One text for any number, with the last id in the places to spare: to close one that was prepared for this
+            // number keeps the commit waiting for 40 ms, and others for the locks.
+            let mut remove = self.query(&self.purge.remove);
+            for row in rows.iter().chain(std::iter::repeat(last)).take(CHUNK) {
                 remove = remove.bind(row.try_get::<&[u8], _>(0)?);
             }
             removed = remove.bind(now.as_millis()).execute(&mut *connection).await?.rows_affected();
