@@ -45,18 +45,18 @@ impl Source {
 
 /// What is common to all servers of one store: users, passwords, TLS. Their addresses differ.
 #[derive(Clone)]
-pub(crate) struct Access(ConnectionInfo);
+pub(crate) struct Access(Box<ConnectionInfo>);
 
 impl Access {
     pub(crate) fn new(info: ConnectionInfo) -> Self {
         // In RESP3 the client says when a connection has ended, not only that a command was lost.
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        Self(info.set_redis_settings(redis))
+        Self(Box::new(info.set_redis_settings(redis)))
     }
 
     /// A client for the address of its own.
     pub(crate) fn client(&self) -> RedisResult<Client> {
-        Client::open(self.0.clone())
+        Client::open((*self.0).clone())
     }
 
     /// A client for another address.
@@ -69,7 +69,7 @@ impl Access {
             }
             _ => ConnectionAddr::Tcp(host, port),
         };
-        Client::open(self.0.clone().set_addr(moved))
+        Client::open((*self.0).clone().set_addr(moved))
     }
 
     pub(crate) fn database(&self) -> i64 {
