@@ -21,6 +21,7 @@ fn a_server_that_is_named_already_is_printed_as_it_is() {
     let target = target("named");
     let output = services(&target, &["up"])
         .env("SESSION_TEST_POSTGRES", "postgres://there:is@one/already?a=b c")
+        .env("SESSION_TEST_POSTGRES_REPLICA", "postgres://one,two")
         .env("SESSION_TEST_MARIADB", "mysql://here")
         .env("SESSION_TEST_REDIS", "redis://too")
         .env("SESSION_TEST_REDIS_CLUSTER", "redis-cluster://too")
@@ -31,7 +32,8 @@ fn a_server_that_is_named_already_is_printed_as_it_is() {
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "SESSION_TEST_POSTGRES=postgres://there:is@one/already?a=b c\nSESSION_TEST_MARIADB=mysql://here\n\
+        "SESSION_TEST_POSTGRES=postgres://there:is@one/already?a=b c\n\
+         SESSION_TEST_POSTGRES_REPLICA=postgres://one,two\nSESSION_TEST_MARIADB=mysql://here\n\
          SESSION_TEST_REDIS=redis://too\nSESSION_TEST_REDIS_CLUSTER=redis-cluster://too\n\
          SESSION_TEST_REDIS_SENTINEL=redis-sentinel://too\nSESSION_TEST_REDIS_TLS=rediss://too\n"
     );
