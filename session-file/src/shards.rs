@@ -67,12 +67,18 @@ impl Shards {
                 opened.map_err(|error| failed_directory(&self.path(shard), error))?
             }
         };
+        self.flush_name(shard)?;
+        Ok(opened)
+    }
+
+    /// Makes the shard's own name safe where that is promised, once.
+    fn flush_name(&self, shard: u8) -> Result<()> {
         let is_flushed = &self.shards[usize::from(shard)].is_flushed;
         if self.flushes && !is_flushed.load(Ordering::Relaxed) {
             self.directory.sync().map_err(failed)?;
             is_flushed.store(true, Ordering::Relaxed);
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Locks the shard, if it has been made.
@@ -82,7 +88,9 @@ impl Shards {
     /// [`Timeout`](session_core::ErrorKind::Timeout) if somebody else holds the lock until `deadline`.
     pub(crate) fn lock(&self, shard: u8, deadline: Instant) -> Result<Option<Held<'_>>> {
         let turn = self.turn(shard);
-        self.open(shard)?.map(|directory| hold(directory, turn, deadline)).transpose()
+        let Some(directory) = self.open(shard)? else { return Ok(None) };
+        self.flush_name(shard)?;
+        hold(directory, turn, deadline).map(Some)
     }
 
     /// Makes the shard if need be, and locks it.

@@ -102,6 +102,7 @@ impl Store {
         if self.flushes {
             found.file.sync_data().map_err(failed)?;
         }
+        self.settle(&shard.directory)?;
         Ok(true)
     }
 

@@ -4,6 +4,7 @@
 
 mod common;
 mod damage;
+mod flushes;
 mod io_faults;
 mod permissions;
 mod power_cut;
