@@ -25,7 +25,7 @@ pub struct SessionInfo {
 impl SessionInfo {
     pub(crate) fn new(id: SessionId, record: Record, is_current: bool) -> Result<Self> {
         let meta = Meta::decode(&record.meta)?;
-        let document = meta.codec.read(&record.data)?;
+        let document = meta.codec.read(record.data)?;
         Ok(Self {
             id,
             created_at: meta.created_at,

@@ -178,7 +178,7 @@ impl Janitor {
 }
 
 fn is_empty(record: &Record) -> Result<bool> {
-    Ok(Meta::decode(&record.meta)?.codec.read(&record.data)?.is_empty())
+    Ok(Meta::decode(&record.meta)?.codec.read(record.data.clone())?.is_empty())
 }
 
 /// Removes a session if nobody has written it since it was listed: somebody may have signed in.

@@ -63,7 +63,7 @@ async fn commit_within(
 
 /// Ends a session that was created and whose token nobody will get: it would take somebody's place.
 async fn undo_create(manager: &SessionManager, created: &Base) {
-    let (id, revision) = (created.id(), created.record.revision);
+    let (id, revision) = (created.id(), created.revision);
     match manager.store().delete(id, Some(revision), manager.now()).await {
         Ok(DeleteOutcome::Deleted) => manager.notice(SessionEvent::Revoked(id)),
         Ok(_) => {}
@@ -128,7 +128,7 @@ impl Intent {
             self.rotate.is_some()
                 || self.lifetime.is_some_and(|lifetime| base.needs_another_cookie(&lifetime))
                 || (!self.keep_token
-                    && base.record.principal.is_some()
+                    && base.principal.is_some()
                     && settings.rotate_every.is_some_and(old_enough))
         } else {
             !self.keep_token && secrets.is_reissue_due(base.digest, now, grace)
@@ -161,14 +161,14 @@ impl State {
 
 impl Base {
     fn touch_is_due(&self, now: Timestamp) -> bool {
-        self.meta.lifetime.touch_is_due(self.record.touched_at, now)
+        self.meta.lifetime.touch_is_due(self.touched_at, now)
     }
 
     /// Whether the browser must be told of another `Max-Age`.
     fn needs_another_cookie(&self, lifetime: &Lifetime) -> bool {
         lifetime.cookie != self.meta.lifetime.cookie
             || (lifetime.cookie == CookieLifetime::Persistent
-                && lifetime.deadline(self.meta.period_start()) != self.record.deadline)
+                && lifetime.deadline(self.meta.period_start()) != self.deadline)
     }
 }
 
@@ -177,7 +177,7 @@ impl Base {
 /// Passes the revision: a slow request with a token that has been replaced since cannot end the session
 /// of whoever signed in meanwhile.
 async fn end(manager: &SessionManager, base: &Base) -> Result<bool> {
-    let mut expected = base.record.revision;
+    let mut expected = base.revision;
     let deadline = Instant::now() + TIME_BOUND;
     loop {
         match manager.store().delete(base.id(), Some(expected), manager.now()).await? {
@@ -205,7 +205,7 @@ pub(super) async fn touch_if_due(manager: &SessionManager, base: &Base) {
     if !base.touch_is_due(now) {
         return;
     }
-    let expires_at = base.meta.lifetime.expires_at(now, base.record.deadline);
+    let expires_at = base.meta.lifetime.expires_at(now, base.deadline);
     // The request has its answer; a touch that is missed is made up by the next one.
     if let Err(error) = manager.store().touch(base.id(), expires_at, now).await {
         tracing::warn!(id = ?base.id(), %error, "could not touch a session");
@@ -226,28 +226,30 @@ async fn create(manager: &SessionManager, work: &mut Work) -> Result<(Origin, Co
         let revision = Revision::first(rand::random());
         let record = Record::new(revision, now, lifetime.expires_at(now, deadline), deadline)
             .with_principal(work.intent.sign_in.clone())
-            .with_meta(meta.encode()?)
             .with_data(codec.write(&work.document)?);
+        let encoded = meta.encode()?;
+        let written = Base::new(token.clone(), digest, record.clone(), meta)?;
+        let record = record.with_meta(encoded);
         check_size(manager, &record, None)?;
-        match manager.store().create(token.id(), record.clone(), now).await? {
+        match manager.store().create(token.id(), record, now).await? {
             CreateOutcome::Created => {}
             // A client below the driver sent it again after the first copy had landed.
             CreateOutcome::Occupied(current) if current.revision == revision => {}
             CreateOutcome::Occupied(_) => continue,
         }
         manager.notice(SessionEvent::Created(token.id()));
-        let committed =
-            Committed::SetToken { token: token.clone(), max_age: lifetime.max_age(now, deadline) };
-        return Ok((Origin::Live(Base::new(token, digest, record, meta)?), committed));
+        let committed = Committed::SetToken { token, max_age: lifetime.max_age(now, deadline) };
+        return Ok((Origin::Live(written), committed));
     }
     Err(Error::describe(ErrorKind::Internal, "the id generator repeats itself"))
 }
 
-pub(super) fn check_size(manager: &SessionManager, record: &Record, old: Option<&Record>) -> Result<()> {
+/// `replaced` is the length of the values that the record replaces: to make them shorter is always allowed.
+pub(super) fn check_size(manager: &SessionManager, record: &Record, replaced: Option<usize>) -> Result<()> {
     let principal = record.principal.as_ref().map_or(0, |principal| principal.as_str().len());
     let size = record.data.len() + record.meta.len() + principal;
     let limit = manager.settings().max_record_size;
-    let grows = old.is_none_or(|old| record.data.len() > old.data.len());
+    let grows = replaced.is_none_or(|replaced| record.data.len() > replaced);
     if size > limit && grows {
         let detail = format!("{size} bytes; at most {limit}");
         return Err(Error::describe(ErrorKind::TooLarge, detail));

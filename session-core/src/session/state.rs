@@ -10,7 +10,9 @@ use crate::secrets::Rotation;
 use crate::session::Committed;
 use crate::token::SecretDigest;
 use crate::values::{Document, Inserted, Path};
-use crate::{Error, ErrorKind, Lifetime, Principal, Record, Result, Revision, SessionId, SessionToken};
+use crate::{
+    Error, ErrorKind, Lifetime, Principal, Record, Result, Revision, SessionId, SessionToken, Timestamp,
+};
 
 /// Where a session came from when it was opened, or stands after a commit.
 #[derive(Clone, Debug)]
@@ -47,21 +49,29 @@ pub(crate) struct Base {
     pub(crate) token: SessionToken,
     /// Of the token's secret: computed once.
     pub(crate) digest: SecretDigest,
-    pub(crate) record: Record,
+    pub(crate) revision: Revision,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) touched_at: Timestamp,
+    pub(crate) deadline: Timestamp,
+    /// How many bytes the values take in the store.
+    pub(crate) data_len: usize,
     pub(crate) meta: Meta,
     pub(crate) document: Document,
 }
 
 impl Base {
-    /// `digest` is that of the token.
+    /// `digest` is that of the token, `meta` what the record's own says, which is not looked at.
     pub(crate) fn new(
         token: SessionToken,
         digest: SecretDigest,
         record: Record,
         meta: Meta,
     ) -> Result<Arc<Self>> {
-        let document = meta.codec.read(&record.data)?;
-        Ok(Arc::new(Self { token, digest, record, meta, document }))
+        let Record { revision, principal, touched_at, deadline, data, .. } = record;
+        let (data_len, document) = (data.len(), meta.codec.read(data)?);
+        let base =
+            Self { token, digest, revision, principal, touched_at, deadline, data_len, meta, document };
+        Ok(Arc::new(base))
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -182,7 +192,7 @@ impl State {
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
-        self.intent.sign_in.as_ref().or_else(|| self.base()?.record.principal.as_ref())
+        self.intent.sign_in.as_ref().or_else(|| self.base()?.principal.as_ref())
     }
 
     pub(crate) fn document(&self) -> &Document {

@@ -54,30 +54,29 @@ impl<'a> Update<'a> {
 
     async fn attempt(&mut self) -> Result<(Origin, Committed)> {
         let mut base = self.opened.clone();
-        let mut document = self.work.document.clone();
+        let mut replayed = None;
         let mut now = self.manager.now();
         self.prepare_rotation(now)?;
         loop {
             self.refuse_if_overtaken(&base, now)?;
-            let next = self.next(&base, &document, now)?;
-            let expected = base.record.revision;
-            let current =
-                match self.manager.store().update(base.id(), expected, next.record.clone(), now).await {
-                    Ok(UpdateOutcome::Updated) => return Ok(self.done(next)),
-                    Ok(UpdateOutcome::Gone) => {
-                        self.work.attempts.revisions.clear();
-                        return Err(ErrorKind::Gone.into());
-                    }
-                    Ok(UpdateOutcome::Conflict(current)) => current,
-                    Err(error) => {
-                        self.work.attempts.revisions.push(next.record.revision);
-                        return Box::pin(self.look_after(error)).await;
-                    }
-                };
+            let document = replayed.as_ref().unwrap_or(&self.work.document);
+            let (record, next) = self.next(&base, document, now)?;
+            let current = match self.manager.store().update(base.id(), base.revision, record, now).await {
+                Ok(UpdateOutcome::Updated) => return Ok(self.done(next)),
+                Ok(UpdateOutcome::Gone) => {
+                    self.work.attempts.revisions.clear();
+                    return Err(ErrorKind::Gone.into());
+                }
+                Ok(UpdateOutcome::Conflict(current)) => current,
+                Err(error) => {
+                    self.work.attempts.revisions.push(next.revision);
+                    return Box::pin(self.look_after(error)).await;
+                }
+            };
             self.manager.notice(SessionEvent::Conflict(base.id()));
             let meta = Meta::decode(&current.meta)?;
             // This one is answered, and can only have landed if a client below the driver sent it twice.
-            let has_landed = meta.landed(current.revision, next.record.revision) == Landed::Yes;
+            let has_landed = meta.landed(current.revision, next.revision) == Landed::Yes;
             if has_landed || self.has_landed(&current, &meta)? {
                 return Ok(self.done(self.landed(current, meta)?));
             }
@@ -94,10 +93,11 @@ impl<'a> Update<'a> {
             }
             self.drop_periodic_rotation_no_longer_due(&meta);
             base = Base::new(self.opened.token.clone(), self.opened.digest, current, meta)?;
-            document = self.replay(&base)?;
+            let document = self.replay(&base)?;
             if self.is_done_already(&base, &document)? {
                 return Ok((Origin::Live(base), Committed::Unchanged));
             }
+            replayed = Some(document);
             now = self.manager.now();
         }
     }
@@ -150,12 +150,12 @@ impl<'a> Update<'a> {
             && (self.work.changes.is_empty() || document.same_values(&base.document)?))
     }
 
-    /// What is to be stored in the place of `base`.
-    fn next(&self, base: &Base, document: &Document, now: Timestamp) -> Result<Arc<Base>> {
+    /// What is to be stored in the place of `base`, and what that makes of the session.
+    fn next(&self, base: &Base, document: &Document, now: Timestamp) -> Result<(Record, Arc<Base>)> {
         let mut meta = base.meta.clone();
-        meta.push_revision(base.record.revision);
-        let mut deadline = base.record.deadline;
-        let mut principal = base.record.principal.clone();
+        meta.push_revision(base.revision);
+        let mut deadline = base.deadline;
+        let mut principal = base.principal.clone();
         if let Some((fresh, by)) = self.work.attempts.fresh.as_deref() {
             meta.secrets.rotate(*by, fresh.digest(), now);
         }
@@ -173,13 +173,15 @@ impl<'a> Update<'a> {
         if intent.sign_in.is_some() || intent.lifetime.is_some() {
             deadline = meta.lifetime.deadline(meta.period_start());
         }
-        let revision = base.record.revision.next(rand::random());
+        let revision = base.revision.next(rand::random());
         let record = Record::new(revision, now, meta.lifetime.expires_at(now, deadline), deadline)
             .with_principal(principal)
-            .with_meta(meta.encode()?)
             .with_data(meta.codec.write(document)?);
-        check_size(self.manager, &record, Some(&base.record))?;
-        self.landed(record, meta)
+        let encoded = meta.encode()?;
+        let next = self.landed(record.clone(), meta)?;
+        let record = record.with_meta(encoded);
+        check_size(self.manager, &record, Some(base.data_len))?;
+        Ok((record, next))
     }
 
     /// Queues behind the other writers of this process, and returns what is stored once it is this
@@ -250,7 +252,7 @@ impl<'a> Update<'a> {
             self.manager.notice(SessionEvent::Rotated(written.id()));
             // Replaced again since it landed: the browser may hold the newer one.
             if written.has_current_secret() {
-                let max_age = written.meta.lifetime.max_age(self.manager.now(), written.record.deadline);
+                let max_age = written.meta.lifetime.max_age(self.manager.now(), written.deadline);
                 committed = Committed::SetToken { token: written.token.clone(), max_age };
             }
         }

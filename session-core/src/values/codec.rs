@@ -46,11 +46,11 @@ impl Codec {
         }
     }
 
-    pub(crate) fn read(self, data: &Bytes) -> Result<Document> {
+    pub(crate) fn read(self, data: Bytes) -> Result<Document> {
         match self {
-            Self::Json => Ok(Document::from_json(data.clone())),
+            Self::Json => Ok(Document::from_json(data)),
             #[cfg(feature = "bincode")]
-            Self::Bincode => bincode_form::read(data),
+            Self::Bincode => bincode_form::read(&data),
         }
     }
 
@@ -130,20 +130,20 @@ mod tests {
         fn the_stored_form_is_a_list_of_keys_and_texts() {
             let document = Document::from_json(Bytes::from_static(b"{\"b\":{\"c\":null},\"a\":1}"));
             assert_eq!(Codec::Bincode.write(&document).unwrap(), STORED);
-            let read = Codec::Bincode.read(&Bytes::from_static(STORED)).unwrap();
+            let read = Codec::Bincode.read(Bytes::from_static(STORED)).unwrap();
             assert!(read.same_values(&document).unwrap());
         }
 
         #[test]
         fn damage_is_corrupt() {
             for length in 1..STORED.len() {
-                let error = Codec::Bincode.read(&Bytes::from_static(&STORED[..length])).unwrap_err();
+                let error = Codec::Bincode.read(Bytes::from_static(&STORED[..length])).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}");
             }
             for text in
                 [&b"\x02\x01a\x011\x01a\x012"[..], b"\x00\x00", b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff"]
             {
-                let error = Codec::Bincode.read(&Bytes::from_static(text)).unwrap_err();
+                let error = Codec::Bincode.read(Bytes::from_static(text)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{text:?}");
             }
         }

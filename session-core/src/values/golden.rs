@@ -49,7 +49,7 @@ fn document() -> Document {
 }
 
 fn look(codec: Codec, stored: &[u8], key: &str) -> Result<Option<Bytes>> {
-    codec.read(&Bytes::copy_from_slice(stored))?.lookup(&path(key))
+    codec.read(Bytes::copy_from_slice(stored))?.lookup(&path(key))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn format_1_is_read() {
         for (key, value) in VALUES {
             assert_eq!(look(codec, &stored, key).unwrap(), Some(text(value)), "{key} in {name}");
         }
-        let read = codec.read(&stored.into()).unwrap();
+        let read = codec.read(stored.into()).unwrap();
         assert!(read.same_values(&document()).unwrap(), "{name}");
         assert_eq!(read.keys(&[""; 0].to_path().unwrap()).unwrap(), VALUES.map(|(key, _)| key), "{name}");
         assert_eq!(read.elements(&Path::flash()).unwrap(), [text("\"hello\"")], "{name}");
