@@ -229,7 +229,7 @@ impl Session {
     /// changes are kept, and commit can be called again; it finds out by itself what has landed.
     #[doc(alias = "save")]
     pub async fn commit(&self) -> Result<Committed> {
-        if self.commit_if_idle() {
+        if self.commit_if_idle().is_some() {
             return Ok(Committed::Unchanged);
         }
         self.commit_in_full().await
@@ -241,10 +241,13 @@ impl Session {
         Detached::new(async move { shared.commit().await })
     }
 
-    /// Commits where there is nothing to send to the store; whether that was so. Most requests only read: they
-    /// need no task. Nor the turn: while another commit has begun this says no, and a reload comes after it.
-    pub(crate) fn commit_if_idle(&self) -> bool {
-        self.state().finish_if_idle(&self.shared.manager)
+    /// Commits where there is nothing to send to the store, and says what the client is to be told of all commits so
+    /// far; `None` where that takes more. Most requests only read: they need no task. Nor the turn: while another
+    /// commit has begun this says `None`, and a reload comes after it.
+    pub(crate) fn commit_if_idle(&self) -> Option<Committed> {
+        let mut state = self.state();
+        let is_done = state.finish_if_idle(&self.shared.manager);
+        is_done.then(|| state.answer().cloned().unwrap_or(Committed::Unchanged))
     }
 
     /// Opens the session again after a commit, by the token that it has by now: for handlers that

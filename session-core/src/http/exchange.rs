@@ -49,23 +49,24 @@ impl Exchange {
     /// to its end when the future is dropped.
     pub fn finish(mut self, status: u16) -> Finish {
         let shared = &self.request.shared;
-        shared.finished.store(true, Ordering::SeqCst);
         let mut finished = Finished::default();
         if shared.asked.load(Ordering::Relaxed) {
             finished.vary = Some(shared.http().transport.vary());
         } else if status < 500 {
             shared.touch_in_passing();
         }
-        let Some(session) = shared.cell.get() else { return Finish::at_once(finished) };
+        let Some(session) = shared.session_or_finish() else { return Finish::at_once(finished) };
         if status >= 500 {
             session.abandon();
         }
-        let has_nothing_to_commit = status >= 500 && !session.has_ending();
-        if has_nothing_to_commit {
+        let committed = if status >= 500 && !session.has_ending() {
             session.close();
-        }
-        if has_nothing_to_commit || session.commit_if_idle() {
-            shared.tell(session, &mut finished);
+            session.answer().or(Some(Committed::Unchanged))
+        } else {
+            session.commit_if_idle()
+        };
+        if let Some(committed) = committed {
+            shared.tell(&committed, &mut finished);
             self.finished = true;
             return Finish::at_once(finished);
         }
@@ -125,8 +126,8 @@ impl Future for Finish {
                     finished.error = Some(error);
                 }
                 let shared = &exchange.request.shared;
-                if let Some(session) = shared.cell.get() {
-                    shared.tell(session, finished);
+                if let Some(committed) = shared.cell.get().and_then(Session::answer) {
+                    shared.tell(&committed, finished);
                 }
                 Poll::Ready(std::mem::take(finished))
             }
@@ -152,7 +153,7 @@ struct Shared {
     loopback: bool,
     /// Whether the session was asked for, with success or without.
     asked: AtomicBool,
-    /// Whether the answer has left, or is about to.
+    /// Whether the answer has left, or is about to, and the session was not open by then.
     finished: AtomicBool,
     cell: OnceCell<Session>,
 }
@@ -171,7 +172,8 @@ impl RequestSession {
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
         let session = self.shared.cell.get_or_try_init(|| self.shared.find()).await?;
-        // Looked at after the cell is filled, and set before `finish` looks into the cell: one of them sees the other.
+        // Looked at after the cell is filled, and set before `finish` looks into the cell again: one of them sees the
+        // other.
         if self.shared.finished.load(Ordering::SeqCst) {
             session.close();
         }
@@ -188,17 +190,33 @@ impl Shared {
         self.http().transport.tokens(&self.presented)
     }
 
-    /// Puts into the answer what the client must know of its token.
-    fn tell(&self, session: &Session, finished: &mut Finished) {
-        if let Some(committed) = session.answer() {
-            if matches!(committed, Committed::SetToken { .. }) {
-                self.warn_of_loopback();
-            }
-            self.http().transport.tell(&committed, finished);
-        }
+    /// The session, if it has been opened. If not, one that is opened from now on takes no changes.
+    fn session_or_finish(&self) -> Option<&Session> {
+        self.cell.get().or_else(|| {
+            self.finished.store(true, Ordering::SeqCst);
+            self.cell.get()
+        })
     }
 
+    /// Puts into the answer what the client must know of its token.
+    fn tell(&self, committed: &Committed, finished: &mut Finished) {
+        if matches!(committed, Committed::SetToken { .. }) {
+            self.warn_of_loopback();
+        }
+        self.http().transport.tell(committed, finished);
+    }
+
+    /// Boxed where there is no token or more than one, because a handler's future has room for this one.
     async fn find(&self) -> Result<Session> {
+        let manager = &self.http().manager;
+        let found = match self.http().transport.only_token(&self.presented) {
+            Some(token) => manager.find(&token).await?,
+            None => Box::pin(self.find_among_several()).await?,
+        };
+        Ok(Session::new(manager.clone(), found))
+    }
+
+    async fn find_among_several(&self) -> Result<Origin> {
         let manager = &self.http().manager;
         let mut found = Origin::New;
         for token in &self.tokens() {
@@ -215,7 +233,7 @@ impl Shared {
                 _ => {}
             }
         }
-        Ok(Session::new(manager.clone(), found))
+        Ok(found)
     }
 
     /// Counts a request as activity that never asked for its session. Nobody waits for it, so nobody is told

@@ -42,6 +42,14 @@ impl Transport {
         }
     }
 
+    /// The token in it, if there is one and no other: so it is nearly always, and takes no allocation.
+    pub(super) fn only_token(&self, Presented(headers): &Presented) -> Option<SessionToken> {
+        match self {
+            Self::Cookie(cookie) => only(cookie.values(headers)),
+            Self::Bearer => only(headers.split(|byte| *byte == SEPARATOR).filter_map(bearer)),
+        }
+    }
+
     /// Puts into the answer what the client must know of its token.
     pub(super) fn tell(&self, committed: &Committed, finished: &mut Finished) {
         match (self, committed) {
@@ -105,13 +113,23 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 
 fn distinct<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<SessionToken> {
     let mut tokens: Vec<SessionToken> = Vec::new();
-    let values = values.take(MAX_TOKENS);
-    for token in values.filter_map(SessionToken::parse_bytes) {
+    for token in parsed(values) {
         if !tokens.iter().any(|known| known.id() == token.id() && known.digest() == token.digest()) {
             tokens.push(token);
         }
     }
     tokens
+}
+
+/// `None` also where one comes twice.
+fn only<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<SessionToken> {
+    let mut tokens = parsed(values);
+    let first = tokens.next();
+    if tokens.next().is_none() { first } else { None }
+}
+
+fn parsed<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = SessionToken> {
+    values.take(MAX_TOKENS).filter_map(SessionToken::parse_bytes)
 }
 
 #[cfg(test)]
@@ -150,6 +168,21 @@ mod tests {
         ] {
             let head = Head::new().with_authorization(header.as_bytes());
             assert_eq!(ids(&Transport::Bearer, &head).len(), usize::from(found), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_only_one_where_no_other_is() {
+        let [one, other] = [1, 2].map(|number| token(number).expose());
+        for (values, only) in [(vec![&one], true), (vec![], false), (vec![&one, &other], false)] {
+            let cookie = values.iter().map(|value| format!("session={value}")).collect::<Vec<_>>().join("; ");
+            let bearers: Vec<_> = values.iter().map(|value| format!("Bearer {value}")).collect();
+            let head = Head::new().with_cookie(cookie.as_bytes());
+            let head = bearers.iter().fold(head, |head, header| head.with_authorization(header.as_bytes()));
+            for transport in [Transport::Cookie(SessionCookie::insecure_local()), Transport::Bearer] {
+                let found = transport.only_token(&transport.presented(&head)).map(|token| token.id());
+                assert_eq!(found, only.then(|| token(1).id()), "{values:?}");
+            }
         }
     }
 
@@ -238,6 +271,9 @@ mod tests {
             let head = headers.iter().fold(Head::new(), |head, header| head.with_cookie(header));
             let cookies = Transport::Cookie(SessionCookie::insecure_local());
             prop_assert_eq!(ids(&cookies, &head), plainly(&headers));
+            if let Some(only) = cookies.only_token(&cookies.presented(&head)) {
+                prop_assert_eq!(vec![only.id()], plainly(&headers));
+            }
         }
     }
 
