@@ -42,9 +42,10 @@ impl Site {
         Ok(Self::new(with_sessions, Cookies::new(&cookies)?))
     }
 
-    /// A router that answers `/read` and `/count` from the session that one of the cookies names.
+    /// A router that answers `/read` and `/count` from the session that one of the cookies names. Its layers are put
+    /// around its routes now, as `axum::serve` has it, and not with each request.
     pub(crate) fn new(with_sessions: Router, cookies: Cookies) -> Self {
-        Self { bare: bare(), with_sessions, cookies }
+        Self { bare: bare().with_state(()), with_sessions: with_sessions.with_state(()), cookies }
     }
 }
 

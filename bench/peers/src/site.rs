@@ -28,14 +28,16 @@ impl Site {
         Self::new(axum_session::router(bare(), program.values).await?, program.sessions).await
     }
 
-    /// Creates as many sessions by `/create`.
+    /// Creates as many sessions by `/create`. The layers are put around the routes before, as `axum::serve` has it,
+    /// and not with each request.
     async fn new(with_sessions: Router, sessions: u64) -> Result<Self, Failure> {
+        let with_sessions = with_sessions.with_state(());
         let mut cookies = Vec::new();
         for _ in 0..sessions {
             let answer = with_sessions.clone().oneshot(request("/create", None)?).await?;
             cookies.push(cookie_of(&answer)?);
         }
-        Ok(Self { bare: bare(), with_sessions, cookies: Cookies::new(&cookies)? })
+        Ok(Self { bare: bare().with_state(()), with_sessions, cookies: Cookies::new(&cookies)? })
     }
 }
 
