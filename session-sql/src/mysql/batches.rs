@@ -40,6 +40,9 @@ struct Sizes(Vec<(usize, SqlStr)>);
 /// As many as a batch has at most, and each half of that.
 const SIZES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
+/// What sets an expiry ends with this, which sees the new one: a purge is to find the session by then.
+const FILED: &str = "filed_at = LEAST(filed_at, expires_at)";
+
 /// What an update sets, in the order in which its values are bound.
 const VALUES: [&str; 7] = ["revision", "expires_at", "deadline", "touched_at", "principal", "meta", "data"];
 
@@ -60,8 +63,8 @@ impl Batches {
         };
         Self {
             insert: Sizes::new(|places| {
-                let rows = places.replace('?', "(?, ?, ?, ?, ?, ?, ?, ?)");
-                format!("INSERT INTO {table} ({COLUMNS}) VALUES {rows}")
+                let rows = places.replace('?', "(?, ?, ?, ?, ?, ?, ?, ?, expires_at)");
+                format!("INSERT INTO {table} ({COLUMNS}, filed_at) VALUES {rows}")
             }),
             find: select(COLUMNS, ""),
             there: select("id", ""),
@@ -69,13 +72,13 @@ impl Batches {
             unheld: select("id", " ORDER BY id FOR UPDATE SKIP LOCKED"),
             update: Sizes::new(|places| {
                 let values = VALUES.map(|column| format!("{column} = {}", value(places)));
-                update(places, &values.join(", "))
+                update(places, &format!("{}, {FILED}", values.join(", ")))
             }),
             touch: Sizes::new(|places| {
                 let number = number(places);
                 let values = format!(
                     "expires_at = LEAST(deadline, GREATEST(expires_at, {number})), \
-                     touched_at = GREATEST(touched_at, {number})"
+                     touched_at = GREATEST(touched_at, {number}), {FILED}"
                 );
                 update(places, &values)
             }),

@@ -105,8 +105,13 @@
 //!
 //! MariaDB 10.6 or MySQL 8.0, or newer; the tests run on MariaDB. [`schema_sql`] makes it and what goes with it: two
 //! indexes and a view. It is one of InnoDB, and all of its columns are numbers or bytes, so that no character set and
-//! no collation counts. Moving `expires_at` mostly leaves the indexes alone: a computed column, `purge_slot`, is
-//! indexed in its place, which changes every 17 minutes of expiry.
+//! no collation counts.
+//!
+//! Purges find the dead by an index on `filed_at`, which is never later than `expires_at` and may be earlier: to put a
+//! session off leaves the index alone. A purge that meets one that was put off files it under its true expiry, at most
+//! once in each of its periods of expiry. So a purge takes time by the number of those that are dead or were put off, in
+//! transactions that look at 500 rows, and never by the number of those that live. Whoever brings `expires_at` forward by
+//! hand should bring `filed_at` with it: such a session is dead at once, but its row stays until `filed_at`.
 //!
 //! An account that only serves sessions needs `SELECT, INSERT, UPDATE, DELETE` on the table.
 //!

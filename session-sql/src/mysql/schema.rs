@@ -161,7 +161,7 @@ const SELECT_FOUND: &str = "\
     UNION ALL SELECT CAST(CONCAT_WS(' ', 'column', COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, \
     IF(COLUMN_TYPE LIKE '%unsigned%', 'unsigned', NULL), IS_NULLABLE) AS BINARY) FROM information_schema.COLUMNS \
     WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
-    AND (COALESCE(GENERATION_EXPRESSION, '') = '' OR COLUMN_NAME = 'purge_slot') \
+    AND COALESCE(GENERATION_EXPRESSION, '') = '' \
     UNION ALL SELECT CAST(CONCAT_WS(' ', 'index', INDEX_NAME, NON_UNIQUE, SEQ_IN_INDEX, COLUMN_NAME, SUB_PART) \
     AS BINARY) FROM information_schema.STATISTICS \
     WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?";
@@ -171,16 +171,16 @@ const COLUMNS: [&str; 9] = [
     "column data longblob 4294967295 NO",
     "column deadline bigint NO",
     "column expires_at bigint NO",
+    "column filed_at bigint NO",
     "column id binary 16 NO",
     "column meta longblob 4294967295 NO",
     "column principal varbinary 255 YES",
-    "column purge_slot bigint YES",
     "column revision bigint NO",
     "column touched_at bigint NO",
 ];
 
 /// Each has the name of its only column.
-const INDEXES: [&str; 2] = ["purge_slot", "principal"];
+const INDEXES: [&str; 2] = ["filed_at", "principal"];
 
 fn foreign(table: &QualifiedName) -> Failure {
     schema_missing(format!(
@@ -192,7 +192,7 @@ fn foreign(table: &QualifiedName) -> Failure {
 fn name_taken(table: &QualifiedName) -> Failure {
     let name = table.name();
     schema_missing(format!(
-        "`{name}_json` beside {table}, or `purge_slot` or `principal` among its indexes, is the name of something \
+        "`{name}_json` beside {table}, or `filed_at` or `principal` among its indexes, is the name of something \
          else: choose another table name"
     ))
 }

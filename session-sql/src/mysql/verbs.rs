@@ -42,20 +42,22 @@ pub(super) type Statement<'q> = Query<'q, MySql, MySqlArguments>;
 
 impl Verbs {
     pub(super) fn new(table: &QualifiedName, cached: bool, packet: PacketLimit) -> Self {
+        // Columns are set one after the other, each from what the former have become.
         let replace = format!(
-            "UPDATE {table} SET revision = ?, expires_at = ?, deadline = ?, touched_at = ?, \
-             principal = ?, meta = ?, data = ? WHERE id = ? AND expires_at"
+            "UPDATE {table} SET revision = ?, expires_at = ?, deadline = ?, touched_at = ?, principal = ?, meta = ?, \
+             data = ?, filed_at = LEAST(filed_at, expires_at) WHERE id = ? AND expires_at"
         );
         Self {
-            create: statement(format!("INSERT INTO {table} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")),
+            create: statement(format!(
+                "INSERT INTO {table} ({COLUMNS}, filed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, expires_at)"
+            )),
             replace_expired: statement(format!("{replace} <= ?")),
             find: statement(format!("SELECT {COLUMNS} FROM {table} WHERE id = ?")),
             update: statement(format!("{replace} > ? AND revision = ?")),
-            // Columns are set one after the other, each from what the former have become. The upper end keeps damaged
-            // times out: the arithmetic would make plausible ones of them.
+            // The upper end keeps damaged times out: the arithmetic would make plausible ones of them.
             touch: statement(format!(
                 "UPDATE {table} SET expires_at = LEAST(deadline, GREATEST(expires_at, ?)), \
-                 touched_at = GREATEST(touched_at, ?) \
+                 touched_at = GREATEST(touched_at, ?), filed_at = LEAST(filed_at, expires_at) \
                  WHERE id = ? AND expires_at > ? AND expires_at <= {}",
                 Timestamp::MAX.as_millis()
             )),

@@ -16,7 +16,7 @@ use super::schema;
 use super::table::QualifiedName;
 use super::verbs::Verbs;
 use crate::home::Home;
-use crate::server::{Bounds, Connections, Failure, Hosts, Lanes, Work, pool_options};
+use crate::server::{Bounds, Connections, Failure, Hosts, Lanes, Work, pool_options, purge};
 
 /// Sessions in a PostgreSQL database. Clones share its connections.
 ///
@@ -147,22 +147,12 @@ impl SessionBackend for PostgresBackend {
         self.lanes.delete(id, expected, now).await
     }
 
-    /// In statements of at most 500 rows each. Rows that somebody else is changing are left for the next call.
+    /// In statements that look at no more than 500 rows each, and at no more than `limit` in all: at those that are dead,
+    /// and at those that were put off since a purge has met them last. So a call may remove fewer than `limit`, or none,
+    /// with more behind them. Rows that somebody else is changing are left for the next call.
     async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<Purged> {
-        if limit == 0 {
-            return Ok(Purged::default());
-        }
-        let mut removed = 0;
-        while removed < limit {
-            let chunk = (limit - removed).min(PURGE_CHUNK);
-            let purge = self.run(move |verbs, connection| Box::pin(verbs.purge(connection, now, chunk)));
-            let count = usize::try_from(purge.await?).unwrap_or(usize::MAX);
-            removed = removed.saturating_add(count);
-            if count < chunk {
-                return Ok(Purged::new(removed as u64, false));
-            }
-        }
-        Ok(Purged::new(removed as u64, true))
+        let pass = |rows| self.run(move |verbs, connection| Box::pin(verbs.purge(connection, now, rows)));
+        purge(limit, pass).await
     }
 
     /// Leaves damaged rows out, with a warning for each. A page ends early at 4 MiB of payload.
@@ -220,8 +210,6 @@ async fn make_ready(
         schema::check(connection, table, config.unlogged).await
     }
 }
-
-const PURGE_CHUNK: usize = 500;
 
 /// Of the records in a batch.
 const BATCH_BYTES: usize = 1 << 20;

@@ -35,19 +35,20 @@ impl Batches {
                                $6::bytea[], $7::bytea[], $8::bytea[]";
         Self {
             create: statement(format!(
-                "INSERT INTO {table} ({COLUMNS}) SELECT * FROM unnest({RECORDS}) \
-                 ON CONFLICT DO NOTHING RETURNING id"
+                "INSERT INTO {table} ({COLUMNS}, filed_at) SELECT {COLUMNS}, expires_at \
+                 FROM unnest({RECORDS}) AS b({COLUMNS}) ON CONFLICT DO NOTHING RETURNING id"
             )),
             find: statement(format!("SELECT {COLUMNS} FROM {table} WHERE id = ANY ($1)")),
             update: statement(format!(
                 "UPDATE {table} AS s SET revision = b.revision, expires_at = b.expires_at, \
                  deadline = b.deadline, touched_at = b.touched_at, principal = b.principal, meta = b.meta, \
-                 data = b.data FROM unnest({RECORDS}, $9::bigint[], $10::bigint[]) AS b({COLUMNS}, now, expected) \
+                 data = b.data, filed_at = LEAST(s.filed_at, b.expires_at) FROM unnest({RECORDS}, $9::bigint[], $10::bigint[]) AS b({COLUMNS}, now, expected) \
                  WHERE s.id = b.id AND s.expires_at > b.now AND s.revision = b.expected RETURNING s.id"
             )),
             touch: statement(format!(
                 "UPDATE {table} AS s SET expires_at = LEAST(s.deadline, GREATEST(s.expires_at, b.expires_at)), \
-                 touched_at = GREATEST(s.touched_at, b.now) \
+                 touched_at = GREATEST(s.touched_at, b.now), \
+                 filed_at = LEAST(s.filed_at, s.deadline, GREATEST(s.expires_at, b.expires_at)) \
                  FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS b(id, expires_at, now) \
                  WHERE s.id = b.id AND s.expires_at > b.now AND s.expires_at <= {} RETURNING s.id",
                 Timestamp::MAX.as_millis()

@@ -98,9 +98,14 @@
 //!
 //! PostgreSQL 12 or newer. [`schema_sql`] makes it and what goes with it: two indexes, a view and a function
 //! for the view. Moving `expires_at` mostly leaves the indexes alone, so that a touch writes one row version
-//! in the same page and nothing else: a computed column, `purge_slot`, is indexed in its place, which
-//! changes every 17 minutes of expiry, and a quarter of each page is left free for new versions.
+//! in the same page and nothing else: a quarter of each page is left free for new versions.
 //! `principal` is `bytea`: text cannot hold U+0000, and is compared by the database's locale.
+//!
+//! Purges find the dead by an index on `filed_at`, which is never later than `expires_at` and may be earlier: to put a
+//! session off leaves the index alone. A purge that meets one that was put off files it under its true expiry, at most
+//! once in each of its periods of expiry. So a purge takes time by the number of those that are dead or were put off, in
+//! statements that look at 500 rows, and never by the number of those that live. Whoever brings `expires_at` forward by
+//! hand should bring `filed_at` with it: such a session is dead at once, but its row stays until `filed_at`.
 //!
 //! A role that only serves sessions needs `USAGE` on the schema, and `SELECT, INSERT, UPDATE, DELETE` on
 //! the table.

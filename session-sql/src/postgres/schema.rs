@@ -142,7 +142,7 @@ const SELECT_COLUMNS: &str = "\
         (SELECT c.relpersistence = 'u' FROM pg_class c WHERE c.oid = a.attrelid) \
     FROM pg_attribute a \
     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped \
-    AND (a.attgenerated = '' OR a.attname = 'purge_slot') \
+    AND a.attgenerated = '' \
     ORDER BY a.attnum";
 
 const COLUMNS: [(&str, &str, bool, bool); 9] = [
@@ -154,7 +154,7 @@ const COLUMNS: [(&str, &str, bool, bool); 9] = [
     ("principal", "bytea", false, false),
     ("meta", "bytea", true, false),
     ("data", "bytea", true, false),
-    ("purge_slot", "bigint", true, false),
+    ("filed_at", "bigint", true, false),
 ];
 
 const COUNT_COMPANIONS: &str = "\
@@ -162,7 +162,7 @@ const COUNT_COMPANIONS: &str = "\
     JOIN pg_class c ON c.relnamespace = t.relnamespace \
     LEFT JOIN pg_index i ON i.indexrelid = c.oid AND i.indrelid = t.oid AND i.indisvalid \
     WHERE t.oid = to_regclass($1) AND (\
-        i.indexrelid IS NOT NULL AND c.relname IN (t.relname || '_purge_slot', t.relname || '_principal') \
+        i.indexrelid IS NOT NULL AND c.relname IN (t.relname || '_filed_at', t.relname || '_principal') \
         OR c.relkind = 'v' AND c.relname = t.relname || '_json')";
 
 /// Neither is for the driver to choose: one loses sessions, the other makes all writes dearer.
@@ -183,7 +183,7 @@ fn foreign(table: &QualifiedName) -> Failure {
 fn name_taken(table: &QualifiedName) -> Failure {
     let name = table.name();
     schema_missing(format!(
-        "{table}, or `{name}_purge_slot`, `{name}_principal`, `{name}_json` or `{name}_text` beside it, is the \
+        "{table}, or `{name}_filed_at`, `{name}_principal`, `{name}_json` or `{name}_text` beside it, is the \
          name of something else: choose another table name"
     ))
 }

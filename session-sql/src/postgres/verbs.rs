@@ -13,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
 use super::table::QualifiedName;
-use crate::server::{COLUMNS, Failure, live_record, session_id};
+use crate::server::{COLUMNS, Failure, Pass, live_record, session_id};
 
 /// The statements of one table.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Verbs {
     pub(super) fn new(table: &QualifiedName, cached: bool) -> Self {
         let replace = format!(
             "UPDATE {table} SET revision = $2, expires_at = $3, deadline = $4, touched_at = $5, \
-             principal = $6, meta = $7, data = $8 WHERE id = $1 AND expires_at"
+             principal = $6, meta = $7, data = $8, filed_at = LEAST(filed_at, $3) WHERE id = $1 AND expires_at"
         );
         let list = |condition: &str| {
             // Adds up while it goes by id, so that neither side ever holds more than a page.
@@ -56,7 +56,8 @@ impl Verbs {
         };
         Self {
             create: statement(format!(
-                "INSERT INTO {table} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
+                "INSERT INTO {table} ({COLUMNS}, filed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $3) \
+                 ON CONFLICT DO NOTHING"
             )),
             replace_expired: statement(format!("{replace} <= $9")),
             find: statement(format!("SELECT {COLUMNS} FROM {table} WHERE id = $1")),
@@ -64,7 +65,7 @@ impl Verbs {
             // The upper end keeps damaged times out: the arithmetic would make plausible ones of them.
             touch: statement(format!(
                 "UPDATE {table} SET expires_at = LEAST(deadline, GREATEST(expires_at, $2)), \
-                 touched_at = GREATEST(touched_at, $3) \
+                 touched_at = GREATEST(touched_at, $3), filed_at = LEAST(filed_at, deadline, GREATEST(expires_at, $2)) \
                  WHERE id = $1 AND expires_at > $3 AND expires_at <= {}",
                 Timestamp::MAX.as_millis()
             )),
@@ -75,12 +76,16 @@ impl Verbs {
             delete_revision: statement(format!(
                 "DELETE FROM {table} WHERE id = $1 AND expires_at > $2 AND revision = $3"
             )),
-            // The array is made once, where a subquery might run again with another result for each row. Rows that
+            // The arrays are made once, where a subquery might run again with another result for each row. Rows that
             // others hold are theirs to change or purge.
             purge: statement(format!(
-                "DELETE FROM {table} WHERE expires_at <= $1 AND id = ANY (ARRAY(\
-                 SELECT id FROM {table} WHERE purge_slot <= $1 >> 20 AND expires_at <= $1 \
-                 ORDER BY purge_slot LIMIT $2 FOR UPDATE SKIP LOCKED))"
+                "WITH due AS (SELECT id, expires_at <= $1 AS is_dead FROM {table} WHERE filed_at <= $1 \
+                 ORDER BY filed_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+                 dead AS (DELETE FROM {table} WHERE expires_at <= $1 \
+                 AND id = ANY (ARRAY(SELECT id FROM due WHERE is_dead)) RETURNING id), \
+                 live AS (UPDATE {table} SET filed_at = expires_at \
+                 WHERE id = ANY (ARRAY(SELECT id FROM due WHERE is_dead IS NOT TRUE))) \
+                 SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM dead)"
             )),
             list: list(""),
             list_of_principal: list(" AND principal = $4"),
@@ -193,15 +198,17 @@ impl Verbs {
         Err(contended())
     }
 
-    /// How many expired rows it removed, of at most `limit`.
+    /// A pass of the purge, which looks at no more than `rows`.
     pub(super) async fn purge(
         &self,
         connection: &mut PgConnection,
         now: Timestamp,
-        limit: usize,
-    ) -> Result<u64, Failure> {
-        let purge = self.query(&self.purge).bind(now.as_millis()).bind(saturated(limit));
-        Ok(purge.execute(connection).await?.rows_affected())
+        rows: usize,
+    ) -> Result<Pass, Failure> {
+        let purge = self.query(&self.purge).bind(now.as_millis()).bind(saturated(rows));
+        let row = purge.fetch_one(connection).await?;
+        let count = |index| Ok::<_, Failure>(usize::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0));
+        Ok(Pass { due: count(0)?, removed: count(1)? })
     }
 
     /// A page of live sessions behind `after`, without the damaged ones.

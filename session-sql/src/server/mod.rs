@@ -8,6 +8,7 @@ pub(crate) mod host_list;
 mod hosts;
 mod lanes;
 mod parking;
+mod purge;
 mod row;
 mod verbs;
 
@@ -18,6 +19,9 @@ pub(crate) use connections::{Bounds, Connections, Work, pool_options};
 pub(crate) use failure::{CHANGED, Failure, from_first_connecting};
 pub(crate) use hosts::{Hosts, Server};
 pub(crate) use lanes::Lanes;
+#[cfg(feature = "mysql")]
+pub(crate) use purge::PASS_ROWS;
+pub(crate) use purge::{Pass, purge};
 #[cfg(feature = "mysql")]
 pub(crate) use row::Columns;
 pub(crate) use row::{COLUMNS, live_record, session_id};

@@ -39,6 +39,7 @@ async fn lenient(table: &Table) -> MysqlBackend {
     for column in [
         "revision BIGINT",
         "expires_at BIGINT",
+        "filed_at BIGINT",
         "deadline BIGINT",
         "touched_at BIGINT",
         "meta LONGBLOB",

@@ -21,6 +21,9 @@ mod hosts;
 mod private_server;
 #[path = "../shared/proxy.rs"]
 mod proxy;
+mod purge;
+#[path = "../shared/purges.rs"]
+mod purges;
 mod races;
 #[path = "../shared/records.rs"]
 mod records;

@@ -107,7 +107,7 @@ fn what_is_missing_is_found_at_connect_and_completed_by_migrate() {
         assert_eq!(error.kind(), ErrorKind::SchemaMissing);
         assert!(error.to_string().contains("MysqlBackend::migrate"), "{error}");
         MysqlBackend::migrate(table.config.clone()).await.unwrap();
-        for lost in ["INDEX purge_slot ON {t}", "INDEX principal ON {t}"] {
+        for lost in ["INDEX filed_at ON {t}", "INDEX principal ON {t}"] {
             table.execute(&format!("DROP {lost}")).await.unwrap();
             assert_eq!(refused(without_migration(table)).await.kind(), ErrorKind::SchemaMissing, "{lost}");
             MysqlBackend::migrate(table.config.clone()).await.unwrap();

@@ -36,7 +36,7 @@ fn all() -> impl Iterator<Item = &'static str> {
 /// A backend on a table that takes NULLs everywhere.
 async fn lenient(table: &Table) -> PostgresBackend {
     let backend = table.connect().await;
-    for column in ["revision", "expires_at", "deadline", "touched_at", "meta", "data", "purge_slot"] {
+    for column in ["revision", "expires_at", "deadline", "touched_at", "meta", "data", "filed_at"] {
         table.execute(&format!("ALTER TABLE {{t}} ALTER {column} DROP NOT NULL")).await.unwrap();
     }
     backend

@@ -102,7 +102,7 @@ fn what_is_missing_is_found_at_connect_and_completed_by_migrate() {
         assert_eq!(error.kind(), ErrorKind::SchemaMissing);
         assert!(error.to_string().contains("PostgresBackend::migrate"), "{error}");
         PostgresBackend::migrate(table.config.clone()).await.unwrap();
-        for lost in ["INDEX {t}_purge_slot", "INDEX {t}_principal", "VIEW {t}_json"] {
+        for lost in ["INDEX {t}_filed_at", "INDEX {t}_principal", "VIEW {t}_json"] {
             table.execute(&format!("DROP {lost}")).await.unwrap();
             assert_eq!(refused(without_migration(table)).await.kind(), ErrorKind::SchemaMissing, "{lost}");
             PostgresBackend::migrate(table.config.clone()).await.unwrap();
@@ -119,11 +119,11 @@ fn tables_of_others_are_refused_and_left_alone() {
             (
                 "CREATE TABLE {t} (id bytea NOT NULL, revision bigint NOT NULL, expires_at bigint NOT NULL, \
                  deadline bigint NOT NULL, touched_at bigint NOT NULL, principal bytea, meta bytea NOT NULL, \
-                 data bytea NOT NULL, purge_slot bigint NOT NULL)",
+                 data bytea NOT NULL, filed_at bigint NOT NULL)",
                 "DROP TABLE {t}",
             ),
             ("CREATE VIEW {t} AS SELECT 1 AS id", "DROP VIEW {t}"),
-            ("CREATE TABLE {t}_purge_slot (a int)", "DROP TABLE {t}_purge_slot"),
+            ("CREATE TABLE {t}_filed_at (a int)", "DROP TABLE {t}_filed_at"),
             ("CREATE TABLE {t}_json (a int)", "DROP TABLE {t}_json"),
             ("CREATE VIEW {t}_json AS SELECT 1 AS a", "DROP VIEW {t}_json"),
             (

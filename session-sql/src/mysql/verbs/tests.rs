@@ -42,9 +42,9 @@ async fn every_statement_takes_its_index() {
     let Some(mut connection) = connect().await else { return };
     let packet = PacketLimit::read(&mut connection).await.unwrap_or_else(|_| panic!("no limit"));
     let verbs = Verbs::new(&QualifiedName::parse("s").unwrap(), true, packet);
-    // Enough rows, in every slot and of one principal, that a scan would be the longer way.
-    let fill = "INSERT INTO s (id, revision, expires_at, deadline, touched_at, principal, meta, data) \
-                SELECT UNHEX(MD5(seq)), 1, seq << 20, 1, 1, IF(seq % 2 = 0, 'alice', NULL), '', '' FROM seq_1_to_2000";
+    // Enough rows, of every expiry and of one principal, that a scan would be the longer way.
+    let fill = "INSERT INTO s (id, revision, expires_at, deadline, touched_at, principal, meta, data, filed_at) \
+                SELECT UNHEX(MD5(seq)), 1, seq << 20, 1, 1, IF(seq % 2 = 0, 'alice', NULL), '', '', seq << 20 FROM seq_1_to_2000";
     connection.execute(fill).await.unwrap();
     let by_id = [
         &verbs.replace_expired,
@@ -53,12 +53,12 @@ async fn every_statement_takes_its_index() {
         &verbs.touch,
         &verbs.delete,
         &verbs.delete_revision,
-        &AssertSqlSafe(
-            verbs.purge.remove.as_str().replace("?, ", "UNHEX(MD5(7)), ").replace("?)", "UNHEX(MD5(8)))"),
-        )
-        .into_sql_str(),
     ];
-    for sql in by_id {
+    let in_places =
+        |sql: &SqlStr| sql.as_str().replace("?, ", "UNHEX(MD5(7)), ").replace("?)", "UNHEX(MD5(8)))");
+    let passes =
+        [&verbs.purge.remove, &verbs.purge.file].map(|sql| AssertSqlSafe(in_places(sql)).into_sql_str());
+    for sql in by_id.into_iter().chain(&passes) {
         let sql = AssertSqlSafe(sql.as_str().replace("id = ?", "id = UNHEX(MD5(7))")).into_sql_str();
         let plan = plan(&mut connection, &sql).await;
         assert!(plan.starts_with("const PRIMARY") || plan.starts_with("range PRIMARY"), "{plan}");
@@ -73,7 +73,7 @@ async fn every_statement_takes_its_index() {
         assert!(plan.starts_with("range PRIMARY") && !plan.contains("filesort"), "{plan}");
     }
     let purge = plan(&mut connection, &verbs.purge.take).await;
-    assert!(purge.starts_with("range purge_slot") && !purge.contains("filesort"), "{purge}");
+    assert!(purge.starts_with("range filed_at") && !purge.contains("filesort"), "{purge}");
     let list::Statements { sizes, rows, sizes_of_principal, rows_of_principal } = &verbs.list;
     for sql in [sizes, rows] {
         let plan = plan(&mut connection, sql).await;

@@ -12,11 +12,12 @@ CREATE TABLE IF NOT EXISTS "golden_sessions" (
     principal  bytea,
     meta       bytea  NOT NULL,
     data       bytea  NOT NULL,
-    -- expires_at in steps of 17 minutes. The index for purges is on it, because a column in an index makes each
-    -- change of it a change of every index; with free room in the page, most touches and updates need none.
-    purge_slot bigint NOT NULL GENERATED ALWAYS AS (expires_at >> 20) STORED
+    -- Never later than expires_at, and mostly earlier: purges find the dead by its index, and whoever puts the expiry
+    -- off leaves it alone. A change of a column in an index is a change of every index; with free room in the page,
+    -- most touches and updates need none.
+    filed_at   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 75);
-CREATE INDEX IF NOT EXISTS "golden_sessions_purge_slot" ON "golden_sessions" (purge_slot);
+CREATE INDEX IF NOT EXISTS "golden_sessions_filed_at" ON "golden_sessions" (filed_at);
 CREATE INDEX IF NOT EXISTS "golden_sessions_principal" ON "golden_sessions" (principal, id) WHERE principal IS NOT NULL;
 -- NULL for what is not text in UTF-8 or, if asked for it, not JSON that every operator takes: `json` itself
 -- lets \u0000 in, at which `->>` then fails.
