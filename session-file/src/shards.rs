@@ -51,7 +51,11 @@ impl Shards {
     pub(crate) fn open(&self, shard: u8) -> Result<Option<Directory>> {
         let name = format!("{shard:02x}");
         match self.directory.open_directory(&name) {
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_absent(&error) => {
+                // Should it have been there, one that is made now has another name to flush.
+                self.shards[usize::from(shard)].is_flushed.store(false, Ordering::Relaxed);
+                Ok(None)
+            }
             result => result.map(Some).map_err(|error| failed_directory(&self.path(shard), error)),
         }
     }
