@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use session_core::Result;
 
 use crate::directory::Directory;
-use crate::error::{failed, failed_directory, is_absent};
+use crate::error::{failed, failed_directory, failed_lock, is_absent};
 use crate::threads::time_is_up;
 
 /// A directory of 256 shards.
@@ -34,9 +34,15 @@ struct Shard {
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     pub(crate) directory: Directory,
-    /// In this order they end: the lock before the turn.
-    _lock: File,
+    lock: File,
     _turn: MutexGuard<'a, ()>,
+}
+
+impl Drop for Held<'_> {
+    /// The lock before the turn. To close the file is not enough: a process that was forked meanwhile has it, too.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Shards {
@@ -91,10 +97,10 @@ impl Shards {
     ///
     /// [`Timeout`](session_core::ErrorKind::Timeout) if somebody else holds the lock until `deadline`.
     pub(crate) fn lock(&self, shard: u8, deadline: Instant) -> Result<Option<Held<'_>>> {
-        let turn = self.turn(shard);
+        let turn = self.turn(shard, deadline)?;
         let Some(directory) = self.open(shard)? else { return Ok(None) };
         self.flush_name(shard)?;
-        hold(directory, turn, deadline).map(Some)
+        self.hold(shard, directory, turn, deadline).map(Some)
     }
 
     /// Makes the shard if need be, and locks it.
@@ -103,13 +109,39 @@ impl Shards {
     ///
     /// As [`lock`](Self::lock).
     pub(crate) fn make_and_lock(&self, shard: u8, deadline: Instant) -> Result<Held<'_>> {
-        let turn = self.turn(shard);
-        hold(self.make(shard)?, turn, deadline)
+        let turn = self.turn(shard, deadline)?;
+        self.hold(shard, self.make(shard)?, turn, deadline)
     }
 
-    fn turn(&self, shard: u8) -> MutexGuard<'_, ()> {
+    fn turn(&self, shard: u8, deadline: Instant) -> Result<MutexGuard<'_, ()>> {
         // It guards nothing in memory.
-        self.shards[usize::from(shard)].turn.lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = self.shards[usize::from(shard)].turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever has waited so long may be gone, and takes for granted that nothing was written.
+        if Instant::now() < deadline { Ok(turn) } else { Err(time_is_up()) }
+    }
+
+    /// Asks again and again: waiting for a lock has no time limit, and its holder may be stopped.
+    fn hold<'a>(
+        &self,
+        shard: u8,
+        directory: Directory,
+        turn: MutexGuard<'a, ()>,
+        deadline: Instant,
+    ) -> Result<Held<'a>> {
+        let opened = directory.open_or_create(LOCK);
+        let lock = opened.map_err(|error| failed_lock(&format!("{}/{LOCK}", self.path(shard)), error))?;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Held { directory, lock, _turn: turn }),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(time_is_up()),
+                Err(TryLockError::WouldBlock) => {
+                    sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
     }
 
     fn path(&self, shard: u8) -> String {
@@ -120,22 +152,48 @@ impl Shards {
 /// The name of a shard's lock file. It is never removed: who waits for it would wait for a file that others no longer see.
 const LOCK: &str = "lock";
 
-/// Asks again and again: waiting for a lock has no time limit, and its holder may be stopped.
-fn hold<'a>(directory: Directory, turn: MutexGuard<'a, ()>, deadline: Instant) -> Result<Held<'a>> {
-    let lock = directory.open_or_create(LOCK).map_err(failed)?;
-    let mut pause = SHORTEST_PAUSE;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(Held { directory, _lock: lock, _turn: turn }),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(time_is_up()),
-            Err(TryLockError::WouldBlock) => {
-                sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-}
-
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shards() -> (tempfile::TempDir, Shards) {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = Directory::open(directory.path()).unwrap();
+        (directory, Shards::new(opened, "sessions", false))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    /// A process that was forked meanwhile has every open file as well, for as long as it lives.
+    #[test]
+    fn a_lock_ends_with_its_holder_though_somebody_has_inherited_it() {
+        let (_directory, shards) = shards();
+        let held = shards.make_and_lock(7, soon()).unwrap();
+        let _inherited = held.lock.try_clone().unwrap();
+        drop(held);
+        assert!(shards.lock(7, soon()).unwrap().is_some());
+    }
+
+    /// Its caller may have gone, sure that nothing was written.
+    #[test]
+    fn a_turn_that_comes_too_late_is_a_timeout_though_the_lock_is_free() {
+        let (_directory, shards) = &shards();
+        drop(shards.make_and_lock(7, soon()).unwrap());
+        let held = shards.lock(7, soon()).unwrap();
+        let late = std::thread::scope(|scope| {
+            let deadline = Instant::now() + Duration::from_millis(1);
+            let waiting = scope.spawn(move || shards.lock(7, deadline).map(|held| held.is_some()));
+            while Instant::now() < deadline {
+                sleep(SHORTEST_PAUSE);
+            }
+            drop(held);
+            waiting.join().unwrap()
+        });
+        assert_eq!(late.unwrap_err().kind(), session_core::ErrorKind::Timeout);
+    }
+}

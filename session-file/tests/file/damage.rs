@@ -217,6 +217,19 @@ async fn symlink_refused() {
     assert_eq!(backend.purge_expired(now(), 10).await.unwrap_err().kind(), ErrorKind::Config);
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), before);
 
+    let lock = path.join("sessions/00/lock");
+    for harm in
+        [|lock: &Path| symlink("elsewhere", lock).unwrap(), |lock: &Path| fs::create_dir(lock).unwrap()]
+    {
+        fs::remove_file(&lock).unwrap();
+        harm(&lock);
+        let error = backend.touch(id(inside), now(), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("sessions/00/lock"), "{error}");
+        fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).unwrap();
+        fs::write(&lock, "").unwrap();
+    }
+
     for name in ["sessions", "principals", "quarantine"] {
         let path = directory.path().join(format!("with {name}"));
         drop(FileBackend::open(&path).await.unwrap());
