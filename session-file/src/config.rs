@@ -31,8 +31,8 @@ pub struct FileConfig {
     /// 5 s by default: then it is the driver that gives up, and knows that nothing was written.
     pub busy_timeout: Duration,
 
-    /// How many verbs may wait for a thread before further ones are `Overloaded`. Default 1024; costs the
-    /// memory of the records that wait.
+    /// How many verbs may wait for a thread before further ones are `Overloaded`. Default 1024, at most 1,048,576;
+    /// costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
     /// Threads that wait for the disk. Default 16, at most 1024. With more of them more flushes go to the disk at once,

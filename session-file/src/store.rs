@@ -203,7 +203,9 @@ fn open_root(path: &Path, create: bool) -> Result<Directory> {
 
 /// A path that leads nowhere is a mistake; what the disk or permissions forbid now may be possible later.
 fn no_place(error: std::io::Error) -> Error {
-    if is_absent(&error) {
+    let is_no_path =
+        matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidFilename);
+    if is_absent(&error) || is_no_path {
         return Error::new(ErrorKind::Config, error);
     }
     match failed_directory("it", error) {
