@@ -11,7 +11,6 @@ use crate::error::failed;
 use crate::names::{self, PrincipalDigest};
 use crate::shards::Shards;
 
-#[derive(Debug)]
 pub(crate) struct Index {
     shards: Shards,
     flushes: bool,

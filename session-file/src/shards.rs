@@ -13,7 +13,6 @@ use crate::error::{failed, failed_directory, failed_lock, is_absent};
 use crate::threads::time_is_up;
 
 /// A directory of 256 shards.
-#[derive(Debug)]
 pub(crate) struct Shards {
     directory: Directory,
     /// For messages.
@@ -22,7 +21,7 @@ pub(crate) struct Shards {
     shards: Vec<Shard>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shard {
     /// Threads of this process wait here, and one at a time for other processes.
     turn: Mutex<()>,
