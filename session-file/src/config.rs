@@ -23,7 +23,8 @@ pub struct FileConfig {
     pub path: PathBuf,
 
     /// What an acknowledged write survives. Default [`Durability::ProcessCrash`].
-    /// [`Durability::PowerLoss`] costs two flushes to the disk for each write.
+    /// [`Durability::PowerLoss`] costs two flushes to the disk for each write, and a third where a session gets
+    /// its principal.
     pub durability: Durability,
 
     /// How long a verb waits for its turn: in the queue, and for the lock of a shard that another process
