@@ -43,8 +43,8 @@ pub struct FileConfig {
     /// Where loads run. Default [`FileExecution::WhereQuick`].
     pub execution: FileExecution,
 
-    /// Whether to create the directory if there is none. Default `true`; its parent is never made. `false` makes a
-    /// misspelt path an error instead of an empty store.
+    /// Whether to create the directory if there is none. Default `true`; its parent is never made. With `false` a
+    /// path with nothing there is an error, not an empty store; in an empty directory a store begins either way.
     pub create_if_missing: bool,
 }
 
