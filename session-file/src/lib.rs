@@ -86,8 +86,8 @@
 //! - Whoever may write in the directory can put back a session's own past. Restore a backup into an empty directory, with no
 //!   process at work: signed-out sessions of that time come back with it.
 //! - Do not move or remove the directory under a running backend: it goes on with the one that it has opened. Leave its
-//!   `lock` files alone as well: while one is held, another in its place lets a second writer in. A cleaner of old
-//!   files, as temporary directories have, would do both.
+//!   `lock` files alone as well: whoever waits for one that is removed takes the next, but whoever holds it no longer
+//!   keeps others out. A cleaner of old files, as temporary directories have, would do both.
 //! - A touch writes in place: a backup of hard links sees it as well.
 
 #[cfg(not(unix))]

@@ -1,6 +1,7 @@
 //! 256 directories, made when they are first needed, each with a lock that every writer of the machine takes.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -127,11 +128,21 @@ impl Shards {
         turn: MutexGuard<'a, ()>,
         deadline: Instant,
     ) -> Result<Held<'a>> {
-        let opened = directory.open_or_create(LOCK);
-        let lock = opened.map_err(|error| failed_lock(&format!("{}/{LOCK}", self.path(shard)), error))?;
+        let open = || {
+            let opened = directory.open_or_create(LOCK);
+            opened.map_err(|error| failed_lock(&format!("{}/{LOCK}", self.path(shard)), error))
+        };
+        let mut lock = open()?;
         let mut pause = SHORTEST_PAUSE;
         loop {
             match lock.try_lock() {
+                // Somebody has removed it, perhaps with the whole shard: others lock what is in its place.
+                Ok(()) if lock.metadata().map_err(failed)?.nlink() == 0 => {
+                    if Instant::now() >= deadline {
+                        return Err(time_is_up());
+                    }
+                    lock = open()?;
+                }
                 Ok(()) => return Ok(Held { directory, lock, _turn: turn }),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(time_is_up()),
@@ -148,7 +159,7 @@ impl Shards {
     }
 }
 
-/// The name of a shard's lock file. It is never removed: who waits for it would wait for a file that others no longer see.
+/// The name of a shard's lock file, which is never removed.
 const LOCK: &str = "lock";
 
 const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
@@ -176,6 +187,37 @@ mod tests {
         let _inherited = held.lock.try_clone().unwrap();
         drop(held);
         assert!(shards.lock(7, soon()).unwrap().is_some());
+    }
+
+    /// Those who came later have locked the one in its place.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_lock_that_was_removed_while_it_was_waited_for_is_none() {
+        let (directory, shards) = shards();
+        let other = || Shards::new(Directory::open(directory.path()).unwrap(), "sessions", false);
+        let (waiting, later) = (&other(), other());
+        let path = directory.path().canonicalize().unwrap().join("07/lock");
+        let opened = || {
+            let files = std::fs::read_dir("/proc/self/fd").unwrap();
+            files
+                .filter(|file| std::fs::read_link(file.as_ref().unwrap().path()).is_ok_and(|to| to == path))
+                .count()
+        };
+        let held = shards.make_and_lock(7, soon()).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || drop(waiting.lock(7, soon()).unwrap().unwrap()));
+            while opened() < 2 {
+                sleep(SHORTEST_PAUSE);
+            }
+            std::fs::remove_file(&path).unwrap();
+            let in_its_place = later.lock(7, soon()).unwrap();
+            drop(held);
+            while opened() < 2 && !waiting.is_finished() {
+                sleep(SHORTEST_PAUSE);
+            }
+            assert!(!waiting.is_finished());
+            drop(in_its_place);
+        });
     }
 
     /// Its caller may have gone, sure that nothing was written.
