@@ -85,9 +85,10 @@
 //!   to the verbs that meet it; purges go on with the other shards.
 //! - Whoever may write in the directory can put back a session's own past. Restore a backup into an empty directory, with no
 //!   process at work: signed-out sessions of that time come back with it.
-//! - Do not move or remove the directory under a running backend: it goes on with the one that it has opened. Leave its
-//!   `lock` files alone as well: whoever waits for one that is removed takes the next, but whoever holds it no longer
-//!   keeps others out. A cleaner of old files, as temporary directories have, would do both.
+//! - Do not move or remove the directory under a running backend: it goes on with the one that it has opened, and is
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable) once that is gone. Leave its `lock` files alone as well:
+//!   whoever waits for one that is removed takes the next, but whoever holds it no longer keeps others out. A cleaner
+//!   of old files, as temporary directories have, would do both.
 //! - A touch writes in place: a backup of hard links sees it as well.
 
 #[cfg(not(unix))]

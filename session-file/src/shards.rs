@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use session_core::Result;
+use session_core::{Error, ErrorKind, Result};
 
 use crate::directory::Directory;
 use crate::error::{failed, failed_directory, failed_lock, is_absent};
@@ -58,6 +58,10 @@ impl Shards {
         let name = format!("{shard:02x}");
         match self.directory.open_directory(&name) {
             Err(error) if is_absent(&error) => {
+                if self.directory.metadata().map_err(failed)?.nlink() == 0 {
+                    let detail = format!("`{}` has been removed; open the store again", self.name);
+                    return Err(Error::describe(ErrorKind::Unavailable, detail));
+                }
                 // Should it have been there, one that is made now has another name to flush.
                 self.shards[usize::from(shard)].is_flushed.store(false, Ordering::Relaxed);
                 Ok(None)
