@@ -43,8 +43,8 @@ impl FileBackend {
     /// # Errors
     ///
     /// - [`Config`](ErrorKind::Config): the path is that of something else or of a symbolic link, its parent does
-    ///   not exist, or it does not and may not be created; it belongs to another user, or others may write in it; a
-    ///   duration or a count is out of its limits.
+    ///   not exist, or it does not and may not be created; the path is no path, being too long or with a zero byte;
+    ///   the directory belongs to another user, or others may write in it; a duration or a count is out of its limits.
     /// - [`Unavailable`](ErrorKind::Unavailable): the directory cannot be made, opened or written.
     pub async fn connect(config: FileConfig) -> Result<Self> {
         let patience = config.busy_timeout;
@@ -54,6 +54,10 @@ impl FileBackend {
         }
         if config.threads.get() > MOST_THREADS {
             let detail = format!("{} threads; at most {MOST_THREADS}", config.threads);
+            return Err(Error::describe(ErrorKind::Config, detail));
+        }
+        if config.queue_capacity.get() > MOST_WAITING {
+            let detail = format!("a queue of {}; at most {MOST_WAITING}", config.queue_capacity);
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let (threads, capacity) = (config.threads, config.queue_capacity);
@@ -149,6 +153,8 @@ impl SessionBackend for FileBackend {
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const MOST_THREADS: usize = 1024;
+/// The queue takes its memory at once.
+const MOST_WAITING: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests;

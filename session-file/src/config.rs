@@ -23,7 +23,8 @@ pub struct FileConfig {
     pub path: PathBuf,
 
     /// What an acknowledged write survives. Default [`Durability::ProcessCrash`].
-    /// [`Durability::PowerLoss`] costs two flushes to the disk for each write.
+    /// [`Durability::PowerLoss`] costs two flushes to the disk for each write, and a third where a session gets
+    /// its principal.
     pub durability: Durability,
 
     /// How long a verb waits for its turn: in the queue, and for the lock of a shard that another process
@@ -31,8 +32,8 @@ pub struct FileConfig {
     /// 5 s by default: then it is the driver that gives up, and knows that nothing was written.
     pub busy_timeout: Duration,
 
-    /// How many verbs may wait for a thread before further ones are `Overloaded`. Default 1024; costs the
-    /// memory of the records that wait.
+    /// How many verbs may wait for a thread before further ones are `Overloaded`. Default 1024, at most 1,048,576;
+    /// costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
     /// Threads that wait for the disk. Default 16, at most 1024. With more of them more flushes go to the disk at once,
@@ -42,8 +43,8 @@ pub struct FileConfig {
     /// Where loads run. Default [`FileExecution::WhereQuick`].
     pub execution: FileExecution,
 
-    /// Whether to create the directory if there is none. Default `true`; its parent is never made. `false` makes a
-    /// misspelt path an error instead of an empty store.
+    /// Whether to create the directory if there is none. Default `true`; its parent is never made. With `false` a
+    /// path with nothing there is an error, not an empty store; in an empty directory a store begins either way.
     pub create_if_missing: bool,
 }
 

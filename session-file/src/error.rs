@@ -23,20 +23,31 @@ pub(crate) fn failed_directory(name: &str, error: io::Error) -> Error {
     failed(error)
 }
 
+/// For an entry that must be a shard's lock.
+pub(crate) fn failed_lock(name: &str, error: io::Error) -> Error {
+    if is_other_entry(&error) {
+        let detail = format!("`{name}` is not a file; a symbolic link is not followed");
+        return Error::new(ErrorKind::Config, error).with_detail(detail);
+    }
+    failed(error)
+}
+
 /// For an entry that must be a record's file.
 pub(crate) fn failed_record(error: io::Error) -> Error {
-    let is_special = error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error());
-    if is_other_entry(&error) || is_special {
+    if is_other_entry(&error) {
         let detail = "something else than a file has the record's name; a symbolic link is not followed";
         return Error::new(ErrorKind::Corrupt, error).with_detail(detail);
     }
     failed(error)
 }
 
-/// Whether the name belongs to something else than what was opened: by way of `O_NOFOLLOW` and `O_DIRECTORY`.
+/// Whether the name belongs to something else than what was opened: by way of `O_NOFOLLOW` and `O_DIRECTORY`, and
+/// as sockets cannot be opened.
 fn is_other_entry(error: &io::Error) -> bool {
-    let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    is_loop || matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+    let is = |errno: rustix::io::Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    is(rustix::io::Errno::LOOP)
+        || is(rustix::io::Errno::NXIO)
+        || matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }
 
 /// Whether there is nothing of that name.
@@ -58,6 +69,7 @@ mod tests {
             for error in [
                 failed(errno.into()),
                 failed_directory("sessions/ab", errno.into()),
+                failed_lock("sessions/ab/lock", errno.into()),
                 failed_record(errno.into()),
             ] {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{errno:?}");
@@ -70,6 +82,7 @@ mod tests {
             assert!(error.to_string().contains("sessions/ab"));
         }
         for errno in [Errno::LOOP, Errno::ISDIR, Errno::NXIO] {
+            assert_eq!(failed_lock("sessions/ab/lock", errno.into()).kind(), ErrorKind::Config, "{errno:?}");
             assert_eq!(failed_record(errno.into()).kind(), ErrorKind::Corrupt, "{errno:?}");
         }
     }

@@ -2,6 +2,8 @@
 //! about and removed after it, both under the lock of the record's shard, so there is never a record without its marker.
 //! There may be markers without record; whoever meets one looks again under that lock, and removes it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use session_core::{Result, SessionId};
 
 use crate::directory::Directory;
@@ -9,15 +11,17 @@ use crate::error::failed;
 use crate::names::{self, PrincipalDigest};
 use crate::shards::Shards;
 
-#[derive(Debug)]
 pub(crate) struct Index {
     shards: Shards,
     flushes: bool,
+    /// Which shards' markers this process has brought to the disk. Those of before may be by one that flushed nothing.
+    is_flushed: Vec<AtomicBool>,
 }
 
 impl Index {
     pub(crate) fn new(directory: Directory, flushes: bool) -> Self {
-        Self { shards: Shards::new(directory, "principals", flushes), flushes }
+        let is_flushed = (0..Shards::COUNT).map(|_| AtomicBool::default()).collect();
+        Self { shards: Shards::new(directory, "principals", flushes), flushes, is_flushed }
     }
 
     /// Makes sure that there is a marker, and that it is safe where that is promised. `was_safe` says that there is
@@ -29,8 +33,10 @@ impl Index {
         if !is_there {
             directory.open_or_create(&name).map_err(failed)?;
         }
-        if self.flushes && !(is_there && was_safe) {
+        let is_flushed = &self.is_flushed[usize::from(principal.shard())];
+        if self.flushes && !(is_there && was_safe && is_flushed.load(Ordering::Relaxed)) {
             directory.sync().map_err(failed)?;
+            is_flushed.store(true, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -31,7 +31,10 @@
 //!   [`Corrupt`](session_core::ErrorKind::Corrupt) until a purge moves it away or it would have expired, and never
 //!   something that was not stored. With [`PowerLoss`](session_core::Durability::PowerLoss) an acknowledged verb
 //!   survives a power cut too, as far as the disk keeps what it has flushed: contents and names are flushed before the
-//!   answer, also those that an answer only rests on.
+//!   answer, also those that an answer only rests on. All who use the directory should promise it then: what
+//!   was written with less is safe from its next update on. A load or a list flushes nothing: it may show a write that
+//!   is not acknowledged yet, and that a power cut undoes. A parent directory that may not be read cannot be flushed:
+//!   make the directory beforehand then.
 //! - **Touches** write 28 bytes in one of two slots with a checksum each, apart from the record's own checksums: a torn one
 //!   leaves the times of before.
 //! - **Lists of a principal** are complete after any crash that the durability covers: an empty file, whose name is a
@@ -42,7 +45,8 @@
 //!   set counts for nothing, and each purge looks at all files of one shard whatever their times say. The time of modification
 //!   stays true, so backups find what has changed; a copy without times is the same store, and the next purge opens
 //!   each file once.
-//! - **Sharing**: any number of backends and processes on one machine may use one directory.
+//! - **Sharing**: any number of backends and processes on one machine may use one directory. A process that was forked
+//!   opens a backend of its own: it has none of the threads.
 //! - **The async runtime does not wait for locks, writes or lists**: they happen in threads that the backend owns. These
 //!   end when the last clone of the backend is dropped, after what is still waited for. A verb whose future is
 //!   dropped before its turn has come is not begun; later it still happens, once. A load takes no lock, and reads on
@@ -52,14 +56,16 @@
 //!   [`FileExecution::OnThreads`] rules that out.
 //! - **Names**: files are named by lowercase hexadecimal digits of ids and digests, never by text from outside, and are
 //!   taken relative to an open directory without following a symbolic link. New files have the mode 0600, new
-//!   directories 0700; a directory that others may write in, or that is another user's, is refused.
+//!   directories 0700. When a backend is opened, a directory of the store that others may write in, or that is another
+//!   user's, is refused; those above it, and shards made by somebody else inside, are not looked at.
 //! - **Time**: whether a session has expired is decided by the caller's `now`.
 //!
 //! # Limits
 //!
 //! - Unix only, and local file systems: locks and moves must mean the same to all who use the directory, which network
 //!   file systems do not promise. The file system needs no special options; on one that notes every read
-//!   (`strictatime`) a purge opens every file that was read since.
+//!   (`strictatime`) a purge opens every file that was read since, and on one that keeps times to the second, or no time
+//!   as late as the session's end, every file.
 //! - A verb that waits longer than [`busy_timeout`](FileConfig::busy_timeout) for its turn or for a lock is a
 //!   [`Timeout`](session_core::ErrorKind::Timeout), and has written nothing; one that finds the queue full is
 //!   [`Overloaded`](session_core::ErrorKind::Overloaded) at once. A process that is stopped while it holds a lock, not
@@ -75,11 +81,15 @@
 //!   `quarantine`, with a warning; what is there is for people to look at and remove. A record of a later version is
 //!   [`UnknownFormat`](session_core::ErrorKind::UnknownFormat) and stays. Files with other names than this library's are
 //!   left alone.
-//! - A symbolic link or anything else in the place of a shard is [`Config`](session_core::ErrorKind::Config) to the verbs
-//!   that meet it; purges go on with the other shards.
+//! - A symbolic link or anything else in the place of a shard or its lock is [`Config`](session_core::ErrorKind::Config)
+//!   to the verbs that meet it; purges go on with the other shards.
 //! - Whoever may write in the directory can put back a session's own past. Restore a backup into an empty directory, with no
 //!   process at work: signed-out sessions of that time come back with it.
-//! - Do not move or remove the directory under a running backend: it goes on with the one that it has opened.
+//! - Do not move or remove the directory under a running backend: it goes on with the one that it has opened, and is
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable) once that is gone. Leave its `lock` files alone as well:
+//!   whoever waits for one that is removed takes the next, but whoever holds it no longer keeps others out. A cleaner
+//!   of old files, as temporary directories have, would do both.
+//! - A touch writes in place: a backup of hard links sees it as well.
 
 #[cfg(not(unix))]
 compile_error!("session-file needs Unix: names relative to an open directory, and its modes");

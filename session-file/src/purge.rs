@@ -48,34 +48,28 @@ impl Store {
         let Place { shard: first, passed, round } = *place;
         place.passed = 0;
         drop(place);
-        let (mut removed, mut tally) = (0, Tally::default());
+        let mut tally = Tally::default();
         for step in passed..Shards::COUNT {
             let shard = (first + step - passed) % Shards::COUNT;
             // In turn all files of each shard are looked at, whatever their times say.
             let believes = shard != round % Shards::COUNT;
-            match self.purge_shard(shard as u8, now, limit - removed, believes, turn, &mut tally) {
-                Ok(count) => removed += count,
-                Err(error) => {
-                    tracing::warn!(shard = format_args!("{shard:02x}"), %error, "a shard cannot be purged");
-                    tally.note(error);
-                }
+            if let Err(error) = self.purge_shard(shard as u8, now, limit, believes, turn, &mut tally) {
+                tracing::warn!(shard = format_args!("{shard:02x}"), %error, "a shard cannot be purged");
+                tally.note(error);
             }
             // There may be more in this shard.
-            if removed == limit || turn.is_abandoned() {
+            if tally.taken == limit || turn.is_abandoned() {
                 *self.purge_place() = Place { shard, passed: 0, round };
-                return Ok(Purged::new(removed as u64, true));
+                return tally.purged(true);
             }
             if tally.files >= most && step + 1 < Shards::COUNT {
                 *self.purge_place() = Place { shard: (shard + 1) % Shards::COUNT, passed: step + 1, round };
-                return Ok(Purged::new(removed as u64, true));
+                return Ok(Purged::new(tally.removed, true));
             }
         }
         self.purge_place().round = round.wrapping_add(1);
         self.sweep((round % Shards::COUNT) as u8, turn);
-        match tally.first {
-            Some(error) if removed == 0 => Err(error),
-            _ => Ok(Purged::new(removed as u64, false)),
-        }
+        tally.purged(false)
     }
 
     fn purge_place(&self) -> MutexGuard<'_, Place> {
@@ -90,8 +84,8 @@ impl Store {
         believes: bool,
         turn: Turn<'_>,
         tally: &mut Tally,
-    ) -> Result<usize> {
-        let Some(directory) = self.sessions.open(shard)? else { return Ok(0) };
+    ) -> Result<()> {
+        let Some(directory) = self.sessions.open(shard)? else { return Ok(()) };
         let mut suspects = Vec::new();
         for name in directory.names().map_err(failed)? {
             tally.files += 1;
@@ -102,15 +96,14 @@ impl Store {
                 suspects.push(suspect);
             }
         }
-        let mut removed = 0;
         for chunk in suspects.chunks(CHUNK) {
-            let Some(held) = self.sessions.lock(shard, turn.deadline_from_now())? else { return Ok(removed) };
-            removed += self.purge_chunk(&held, chunk, now, limit - removed, tally)?;
-            if removed == limit || turn.is_abandoned() {
+            let Some(held) = self.sessions.lock(shard, turn.deadline_from_now())? else { return Ok(()) };
+            self.purge_chunk(&held, chunk, now, limit, tally)?;
+            if tally.taken == limit || turn.is_abandoned() {
                 break;
             }
         }
-        Ok(removed)
+        Ok(())
     }
 
     fn purge_chunk(
@@ -120,11 +113,11 @@ impl Store {
         now: Timestamp,
         limit: usize,
         tally: &mut Tally,
-    ) -> Result<usize> {
+    ) -> Result<()> {
         let directory = &shard.directory;
         let mut gone = Vec::new();
         for suspect in chunk {
-            if gone.len() == limit {
+            if tally.taken == limit {
                 break;
             }
             match *suspect {
@@ -135,7 +128,10 @@ impl Store {
                 }
                 RecordName::Record(id) => match self.purge_record(directory, id, now) {
                     Ok(None) => {}
-                    Ok(Some(principal)) => gone.push((principal, id)),
+                    Ok(Some(principal)) => {
+                        tally.taken += 1;
+                        gone.push((principal, id));
+                    }
                     Err(error) => {
                         tracing::warn!(?id, %error, "a purge passes over a session");
                         tally.note(error);
@@ -145,13 +141,14 @@ impl Store {
         }
         if !gone.is_empty() {
             self.settle(directory)?;
+            tally.removed += gone.len() as u64;
         }
         for (principal, id) in &gone {
             if let Some(principal) = principal {
                 self.index.remove(*principal, *id);
             }
         }
-        Ok(gone.len())
+        Ok(())
     }
 
     /// Removes the record if it is dead. Whose it was then; its marker is still there.
@@ -216,14 +213,27 @@ impl Store {
     }
 }
 
-/// What has gone wrong on the way round, and how many files were passed.
+/// What has been done on the way round, and what has gone wrong.
 #[derive(Default)]
 struct Tally {
+    /// The first error.
     first: Option<Error>,
+    /// How many files were passed.
     files: usize,
+    /// How many records were removed, also if that could not be made safe: what counts against the limit.
+    taken: usize,
+    /// How many of them will stay so.
+    removed: u64,
 }
 
 impl Tally {
+    fn purged(self, more: bool) -> Result<Purged> {
+        match self.first {
+            Some(error) if self.removed == 0 => Err(error),
+            _ => Ok(Purged::new(self.removed, more)),
+        }
+    }
+
     fn note(&mut self, error: Error) {
         self.first.get_or_insert(error);
     }

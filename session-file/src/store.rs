@@ -1,5 +1,6 @@
 //! The directory as a whole: its parts, how it is opened, and how a record is read and replaced in it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -27,7 +28,6 @@ use crate::shards::{Held, Shards};
 /// | `sessions/ab/lock` | is locked by whoever writes in the shard |
 /// | `principals/cd/<digest>.<id>` | a marker of the [index](Index) |
 /// | `quarantine/<id>` | a record that could not be read |
-#[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) sessions: Shards,
     pub(crate) index: Index,
@@ -35,6 +35,13 @@ pub(crate) struct Store {
     /// Whether what is acknowledged has been brought to the disk.
     pub(crate) flushes: bool,
     pub(crate) purge_place: Mutex<Place>,
+}
+
+/// Without its 512 shards, which whoever shows a manager does not want to see.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("flushes", &self.flushes).finish_non_exhaustive()
+    }
 }
 
 /// A record's file, and how it begins.
@@ -203,7 +210,9 @@ fn open_root(path: &Path, create: bool) -> Result<Directory> {
 
 /// A path that leads nowhere is a mistake; what the disk or permissions forbid now may be possible later.
 fn no_place(error: std::io::Error) -> Error {
-    if is_absent(&error) {
+    let is_no_path =
+        matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidFilename);
+    if is_absent(&error) || is_no_path {
         return Error::new(ErrorKind::Config, error);
     }
     match failed_directory("it", error) {

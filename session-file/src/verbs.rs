@@ -94,6 +94,7 @@ impl Store {
     ) -> Result<bool> {
         let Some(shard) = self.sessions.lock(shard(id), deadline)? else { return Ok(false) };
         let Some(found) = Self::find_to_patch(&shard, id)?.filter(|found| found.head.is_live(now)) else {
+            self.settle(&shard.directory)?;
             return Ok(false);
         };
         let (place, slot, expires_at) = found.head.touched(expires_at, now);

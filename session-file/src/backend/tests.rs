@@ -49,6 +49,13 @@ async fn loads_run_on_the_calling_thread_once_they_are_known_to_be_quick() {
 }
 
 #[tokio::test]
+async fn a_backend_is_shown_in_a_line() {
+    let (_directory, backend) = store(FileExecution::WhereQuick).await;
+    let shown = format!("{backend:?}");
+    assert!(shown.len() < 300, "{shown}");
+}
+
+#[tokio::test]
 async fn on_threads_means_all_of_them() {
     let (_directory, backend) = store(FileExecution::OnThreads).await;
     for _ in 0..100 {

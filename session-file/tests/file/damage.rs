@@ -182,6 +182,27 @@ async fn names_that_differ_by_case_or_are_not_ours_are_left_alone() {
     assert!(!ours.exists() && others.iter().all(|other| other.exists()));
 }
 
+/// No session is absent because the store is.
+#[tokio::test]
+async fn a_directory_that_was_removed_is_no_empty_store() {
+    let (_directory, path, backend) = store().await;
+    let there = record("x").with_principal(principal("alice"));
+    create(&backend, 1, there.clone()).await;
+    fs::remove_dir_all(&path).unwrap();
+    for error in [
+        backend.load(id(1), now()).await.map(drop),
+        backend.create(id(2), there.clone(), now()).await.map(drop),
+        backend.update(id(1), there.revision, there.clone(), now()).await.map(drop),
+        backend.touch(id(1), now(), now()).await.map(drop),
+        backend.delete(id(1), None, now()).await.map(drop),
+        backend.purge_expired(now(), 10).await.map(drop),
+        backend.list(None, None, 10, now()).await.map(drop),
+        backend.list(there.principal.as_ref(), None, 10, now()).await.map(drop),
+    ] {
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+}
+
 #[tokio::test]
 async fn a_record_under_another_name_is_not_that_session() {
     let (_directory, path, backend) = store().await;
@@ -216,6 +237,19 @@ async fn symlink_refused() {
     assert_eq!(backend.purge_expired(now(), 10).await.unwrap().removed, 1, "the others go on");
     assert_eq!(backend.purge_expired(now(), 10).await.unwrap_err().kind(), ErrorKind::Config);
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), before);
+
+    let lock = path.join("sessions/00/lock");
+    for harm in
+        [|lock: &Path| symlink("elsewhere", lock).unwrap(), |lock: &Path| fs::create_dir(lock).unwrap()]
+    {
+        fs::remove_file(&lock).unwrap();
+        harm(&lock);
+        let error = backend.touch(id(inside), now(), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("sessions/00/lock"), "{error}");
+        fs::remove_file(&lock).or_else(|_| fs::remove_dir(&lock)).unwrap();
+        fs::write(&lock, "").unwrap();
+    }
 
     for name in ["sessions", "principals", "quarantine"] {
         let path = directory.path().join(format!("with {name}"));

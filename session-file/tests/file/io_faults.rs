@@ -47,6 +47,35 @@ async fn child_with_faults_for_power_loss() {
     every_fault(Durability::PowerLoss).await;
 }
 
+#[test]
+fn a_purge_that_cannot_flush_stays_within_its_limit() {
+    with_faults("child_that_purges_without_flushes");
+}
+
+#[tokio::test]
+#[ignore = "a child of a_purge_that_cannot_flush_stays_within_its_limit"]
+async fn child_that_purges_without_flushes() {
+    let recorded = given_path();
+    let mut control = Control::open(&recorded).unwrap();
+    // A purge flushes every 64.
+    for (fault, expected) in [
+        (Fault::from_nth(Calls::SYNC, 1, FaultKind::Io), None),
+        (Fault::nth(Calls::SYNC, 2, FaultKind::Io), Some(94)),
+    ] {
+        let directory = tempfile::tempdir_in(&recorded).unwrap();
+        let path = directory.path().join("store");
+        let backend = FileBackend::connect(config(&path, Durability::PowerLoss)).await.unwrap();
+        for number in (0..70).chain(1 << 24..(1 << 24) + 70) {
+            create(&backend, number, brief("dead")).await;
+        }
+        control.arm(fault).unwrap();
+        let purged = backend.purge_expired(now(), 100).await;
+        assert!(control.disarm().unwrap());
+        assert_eq!(contents(&path.join("sessions")).len(), 40, "{purged:?}");
+        assert_eq!(purged.map(|purged| purged.removed).ok(), expected);
+    }
+}
+
 type At = fn(Calls, u32, FaultKind) -> Fault;
 
 /// What fails, how, and whether it goes on.

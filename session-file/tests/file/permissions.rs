@@ -61,6 +61,9 @@ async fn paths_that_cannot_be_a_store_are_mistakes() {
         (at("missing/store"), "missing/store"),
         (at("missing").with_create_if_missing(false), "missing"),
         (FileConfig::new(""), "empty"),
+        (at("nul\0"), "nul"),
+        (at(&"long".repeat(64)), "longlong"),
+        (at(&"deep/".repeat(1_000)), "deep/deep"),
     ];
     for (config, named) in mistakes {
         let (kind, shown) = refused(config).await;
@@ -93,7 +96,9 @@ async fn limits_of_the_configuration() {
     let refusals = [
         config.clone().with_busy_timeout(std::time::Duration::ZERO),
         config.clone().with_busy_timeout(std::time::Duration::from_secs(3601)),
-        config.with_threads(many),
+        config.clone().with_threads(many),
+        config.clone().with_queue_capacity(std::num::NonZeroUsize::new((1 << 20) + 1).unwrap()),
+        config.with_queue_capacity(std::num::NonZeroUsize::MAX),
     ];
     for config in refusals {
         assert_eq!(refused(config).await.0, ErrorKind::Config);
