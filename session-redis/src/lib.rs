@@ -111,6 +111,8 @@
 //!
 //! With the default codec the values are one plain JSON document at the end of the string.
 
+#[cfg(feature = "cluster")]
+mod agreement;
 mod backend;
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -4,6 +4,8 @@
 
 mod answers;
 mod cluster;
+mod disagreement;
+mod fake_node;
 mod load;
 mod node;
 mod private_cluster;

@@ -1,0 +1,95 @@
+//! Servers that were cut off from each other, but not from the driver, and do not agree on who is the master.
+
+use std::time::Duration;
+
+use session_core::{CreateOutcome, ErrorKind, Principal, SessionBackend};
+use session_redis::RedisBackend;
+
+use crate::fake_node::{Act, FakeNode};
+use crate::load::{id, now, record};
+use crate::node::until;
+
+/// Behind those who answer at once, unless the machine is very busy.
+const LATER: Duration = Duration::from_millis(50);
+
+/// Until somebody stores it.
+async fn until_stored(backend: &RedisBackend, session: usize) {
+    until("a session is stored", async || match backend.create(id(session), record("0"), now()).await {
+        Ok(outcome) => outcome == CreateOutcome::Created,
+        Err(error) => {
+            assert!(error.is_retryable(), "{error:?}");
+            false
+        }
+    })
+    .await;
+}
+
+/// Three nodes, all of whom name the first one.
+fn nodes() -> [FakeNode; 3] {
+    let nodes = [FakeNode::start(), FakeNode::start(), FakeNode::start()];
+    nodes.iter().for_each(|node| node.name(&nodes[0]));
+    nodes[0].act(Act::Answer(":1"));
+    nodes
+}
+
+async fn connect(nodes: &[FakeNode]) -> RedisBackend {
+    let mut config = nodes[0].config();
+    config.more_hosts = nodes[1..].iter().map(|node| ("127.0.0.1".to_owned(), node.port)).collect();
+    RedisBackend::connect(config).await.unwrap()
+}
+
+/// The first one has lost its slots to the second, and does not know it.
+fn cut_off(nodes: &[FakeNode; 3], answer: &'static str) {
+    nodes[0].act(Act::Answer(answer));
+    nodes[1].act(Act::Answer(":1"));
+    for node in &nodes[1..] {
+        node.name(&nodes[1]);
+        node.pause(LATER);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_and_answers_first_is_outvoted() {
+    let nodes = nodes();
+    let backend = connect(&nodes).await;
+    cut_off(&nodes, "-CLUSTERDOWN The cluster is down");
+    until_stored(&backend, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_loads_its_data_may_have_been_replaced() {
+    let nodes = nodes();
+    let backend = connect(&nodes).await;
+    cut_off(&nodes, "-LOADING Redis is loading the dataset in memory");
+    until_stored(&backend, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_fails_finds_the_node_in_charge_as_well() {
+    let nodes = nodes();
+    let backend = connect(&nodes).await;
+    cut_off(&nodes, "-CLUSTERDOWN The cluster is down");
+    nodes[1].act(Act::Answer("_"));
+    let alice = Principal::new("alice").unwrap();
+    until("a list is complete", async || match backend.list(Some(&alice), None, 10, now()).await {
+        Ok(page) => page.sessions.is_empty(),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            false
+        }
+    })
+    .await;
+}
+
+/// As happens to an application that is idle while its cluster moves to other machines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_tells_who_serves_what_once_all_known_masters_are_gone() {
+    let [master, replica, successor] = nodes();
+    master.name_replica(&replica);
+    let backend = RedisBackend::connect(master.config()).await.unwrap();
+    replica.name(&successor);
+    successor.act(Act::Answer(":1"));
+    master.die();
+    until_stored(&backend, 1).await;
+    assert!(successor.scripts() > 0);
+}
