@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use session_core::{CreateOutcome, ErrorKind, Principal, SessionBackend};
-use session_redis::RedisBackend;
+use session_redis::{RedisBackend, RedisConfig, RedisTopology};
 
 use crate::fake_node::{Act, FakeNode};
-use crate::load::{id, now, record};
+use crate::load::{fresh_prefix, id, now, patient, record};
 use crate::node::until;
 
 /// Behind those who answer at once, unless the machine is very busy.
@@ -92,4 +92,30 @@ async fn a_replica_tells_who_serves_what_once_all_known_masters_are_gone() {
     master.die();
     until_stored(&backend, 1).await;
     assert!(successor.scripts() > 0);
+}
+
+/// Three sentinels. The first, which answers first, names one master, the others another one.
+fn sentinels(of_one: &FakeNode, of_most: &FakeNode) -> (Vec<FakeNode>, RedisConfig) {
+    let sentinels: Vec<_> = (0..3).map(|_| FakeNode::start_as("sentinel")).collect();
+    sentinels[0].name(of_one);
+    for sentinel in &sentinels[1..] {
+        sentinel.name(of_most);
+        sentinel.pause(LATER);
+    }
+    let topology =
+        RedisTopology::Sentinel { master_name: "sessions".to_owned(), username: None, password: None };
+    let mut config = patient(RedisConfig::new("127.0.0.1").with_topology(topology));
+    config.port = sentinels[0].port;
+    config.more_hosts = sentinels[1..].iter().map(|node| ("127.0.0.1".to_owned(), node.port)).collect();
+    (sentinels, config.with_prefix(fresh_prefix()))
+}
+
+/// It takes writes, all of which will be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_few_sentinels_name_is_not_gone_to_when_that_of_most_is_away() {
+    let (old, new) = (FakeNode::start_as("standalone"), FakeNode::start_as("standalone"));
+    new.die();
+    let (_sentinels, config) = sentinels(&old, &new);
+    let error = RedisBackend::connect(config).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true), "{error:?}");
 }
