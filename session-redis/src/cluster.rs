@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::agreement;
 use crate::connection::{Connection, Failure, Limits, SendError, With};
-use crate::error::ends_the_connection;
+use crate::error::{ends_the_connection, may_have_a_successor};
 use crate::home::Homes;
 use crate::peers::Answers;
 use crate::replicas::Replicas;
@@ -218,7 +218,7 @@ impl Cluster {
             // One that loads its data was away, and may have been replaced meanwhile.
             Redis::Server(Server::ClusterDown | Server::ReadOnly | Server::MasterDown | Server::BusyLoading)
         );
-        if may_be_elsewhere || ends_the_connection(error) {
+        if may_be_elsewhere || may_have_a_successor(error) || ends_the_connection(error) {
             self.learn_behind();
         }
     }

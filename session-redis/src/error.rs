@@ -47,6 +47,11 @@ pub(crate) fn ends_the_connection(error: &RedisError) -> bool {
     }
 }
 
+/// Whether another server may be the master by now: this one is cut off from its replicas.
+pub(crate) fn may_have_a_successor(error: &RedisError) -> bool {
+    error.code() == Some("NOREPLICAS")
+}
+
 fn classify(error: &RedisError) -> (ErrorKind, Option<&'static str>) {
     match error.kind() {
         Redis::Io if error.is_timeout() => (ErrorKind::Timeout, None),

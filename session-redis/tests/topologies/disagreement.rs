@@ -8,7 +8,9 @@ use session_redis::{RedisBackend, RedisConfig, RedisTopology};
 use crate::fake_node::{Act, FakeNode};
 use crate::load::{fresh_prefix, id, now, patient, record};
 use crate::node::until;
+use crate::private_sentinel::PrivateSentinel;
 
+const NEVER: Duration = Duration::from_secs(600);
 /// Behind those who answer at once, unless the machine is very busy.
 const LATER: Duration = Duration::from_millis(50);
 
@@ -118,4 +120,74 @@ async fn a_master_that_few_sentinels_name_is_not_gone_to_when_that_of_most_is_aw
     let (_sentinels, config) = sentinels(&old, &new);
     let error = RedisBackend::connect(config).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true), "{error:?}");
+}
+
+/// Cuts the master off from its replica and the sentinels, which make a master of that. Nobody closes the driver's
+/// connections.
+async fn split(servers: &PrivateSentinel) {
+    for sentinel in &servers.sentinels {
+        sentinel.ask::<()>(&["SENTINEL", "REMOVE", "sessions"]).await;
+    }
+    let new = servers.data[1].port.to_string();
+    servers.data[1].ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    for sentinel in &servers.sentinels {
+        sentinel.ask::<()>(&["SENTINEL", "MONITOR", "sessions", "127.0.0.1", &new, "2"]).await;
+    }
+    until("the old master is alone", async || {
+        servers.data[0].says(&["INFO", "replication"], "connected_slaves:0").await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_refuses_for_lack_of_replicas_is_left_for_its_successor() {
+    let Some(servers) = PrivateSentinel::start(NEVER, None).await else { return };
+    let backend = RedisBackend::connect(servers.config()).await.unwrap();
+    servers.data[0].ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    split(&servers).await;
+    let error = backend.create(id(1), record("0"), now()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, true), "{error:?}");
+    until_stored(&backend, 2).await;
+    assert_eq!(servers.data[1].ask::<u64>(&["DBSIZE"]).await, 1);
+    // Who finds nobody else stays where it is.
+    for sentinel in &servers.sentinels {
+        sentinel.ask::<()>(&["SENTINEL", "REMOVE", "sessions"]).await;
+    }
+    servers.data[1].ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    for session in 3..50 {
+        let error = backend.create(id(session), record("0"), now()).await.unwrap_err();
+        assert!(error.to_string().contains("fewer replicas"), "{error}");
+        assert_eq!(backend.load(id(2), now()).await.unwrap(), Some(record("0")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_without_replicas_to_confirm_is_left_by_writes_and_reads() {
+    let Some(servers) = PrivateSentinel::start(NEVER, None).await else { return };
+    let config = servers.config().with_wait_replicas(1).with_wait_timeout(Duration::from_secs(2));
+    let backend = RedisBackend::connect(config).await.unwrap();
+    // Whether or not the replica confirms it in time.
+    drop(backend.create(id(1), record("0"), now()).await);
+    assert!(backend.load(id(1), now()).await.unwrap().is_some());
+    split(&servers).await;
+    // As by another process, which has found the new master.
+    servers.data[1].ask::<()>(&["FLUSHALL"]).await;
+    let error = backend.create(id(2), record("0"), now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    until("what was revoked is not read any more", async || {
+        backend.load(id(1), now()).await.unwrap().is_none()
+    })
+    .await;
+    // Nobody confirms this one either, but it is where it ought to be.
+    until("writes go to the new master", async || {
+        let error = backend.create(id(3), record("0"), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+        servers.data[1].ask::<u64>(&["DBSIZE"]).await == 1
+    })
+    .await;
+    // An entry in an index that a failover may undo does not become a session that lists do not know.
+    let of_alice = record("0").with_principal(Some(Principal::new("alice").unwrap()));
+    let error = backend.create(id(4), of_alice, now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+    assert_eq!(backend.load(id(4), now()).await.unwrap(), None);
 }
