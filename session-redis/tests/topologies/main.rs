@@ -12,3 +12,5 @@ mod private_cluster;
 mod private_sentinel;
 mod replicas;
 mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
