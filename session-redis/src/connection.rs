@@ -14,7 +14,7 @@ use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
-use crate::error::{ends_the_connection, from_connecting, from_redis, may_have_a_successor};
+use crate::error::{ends_the_connection, from_connecting, from_redis, may_have_a_successor, of_script};
 use crate::home::{Home, Homes};
 use crate::replicas::{Replicas, TooFew};
 use crate::source::Source;
@@ -120,7 +120,7 @@ impl Connection {
     async fn send_on(&self, established: &mut Established, command: &Cmd) -> Result<Value, RedisError> {
         let result = established.link.send_packed_command(command).await;
         self.note(established, result.as_ref().err());
-        let result = result.and_then(Value::extract_error);
+        let result = result.and_then(|reply| reply.extract_error().map_err(of_script));
         self.note(established, result.as_ref().err());
         result
     }
@@ -179,7 +179,7 @@ impl Connection {
         let result = established.link.send_packed_commands(commands, 0, commands.len()).await;
         self.note(established, result.as_ref().err());
         let replies = result?.into_iter().map(|reply| {
-            let reply = reply.extract_error();
+            let reply = reply.extract_error().map_err(of_script);
             self.note(established, reply.as_ref().err());
             reply
         });
