@@ -15,7 +15,7 @@ use crate::keys::Keys;
 use crate::listing::{Names, Walk};
 use crate::record_format::{decode, encode, revision, timestamp};
 use crate::replicas::Replicas;
-use crate::script::{CREATE, DELETE, INDEX, TOUCH, UPDATE};
+use crate::script::{CREATE, DELETE, INDEX, Script, TOUCH, UPDATE};
 use crate::servers::Servers;
 
 /// Sessions in Redis or Valkey. Clones share its connections.
@@ -124,11 +124,24 @@ impl Store {
         Ok(self.servers.send(&key, redis::cmd("GET").arg(&key)).await?)
     }
 
+    /// Runs a script that writes. Reads have a connection of their own where writes wait for replicas: what makes
+    /// writes leave a server must make reads leave it, or they would see what is no more.
+    async fn write(&self, script: &Script, key: &[u8], arguments: &[&[u8]]) -> Result<Value> {
+        let result = script.run(&self.writes, self.replicas, key, arguments).await;
+        if self.replicas.is_some()
+            && let Err(error) = &result
+            && matches!(error.kind(), ErrorKind::Indeterminate | ErrorKind::Timeout | ErrorKind::Unavailable)
+        {
+            self.servers.look_around();
+        }
+        result
+    }
+
     async fn create(&self, id: SessionId, new: &Record, now: Timestamp) -> Result<CreateOutcome> {
         let (bytes, keep) = (encode(new)?, self.keep_until(new.expires_at, now));
         self.index(id, new, now).await?;
         let arguments: [&[u8]; 3] = [&bytes, &timestamp(now), keep.as_bytes()];
-        match CREATE.run(&self.writes, self.replicas, &self.keys.record(id), &arguments).await? {
+        match self.write(&CREATE, &self.keys.record(id), &arguments).await? {
             Value::Int(1) => Ok(CreateOutcome::Created),
             there => Ok(CreateOutcome::Occupied(current(there)?)),
         }
@@ -147,7 +160,7 @@ impl Store {
         let mut indexed: &[u8] = b"0";
         loop {
             let arguments: [&[u8]; 5] = [&expected, &bytes, &moment, keep.as_bytes(), indexed];
-            match UPDATE.run(&self.writes, self.replicas, &key, &arguments).await? {
+            match self.write(&UPDATE, &key, &arguments).await? {
                 Value::Int(0) => return Ok(UpdateOutcome::Gone),
                 Value::Int(1) => return Ok(UpdateOutcome::Updated),
                 Value::Int(2) if indexed == b"0" => {
@@ -176,7 +189,7 @@ impl Store {
     ) -> Result<DeleteOutcome> {
         let expected = expected.map(revision);
         let arguments: [&[u8]; 2] = [expected.as_ref().map_or(&[], |bytes| bytes), &timestamp(now)];
-        match DELETE.run(&self.writes, self.replicas, &self.keys.record(id), &arguments).await? {
+        match self.write(&DELETE, &self.keys.record(id), &arguments).await? {
             Value::Int(0) => Ok(DeleteOutcome::Absent),
             Value::Int(1) => Ok(DeleteOutcome::Deleted),
             Value::Array(principal) => {
@@ -197,7 +210,7 @@ impl Store {
         let (score, ended, keep) =
             (end.as_millis().to_string(), ended.to_string(), self.keep_until(end, now));
         let arguments: [&[u8]; 4] = [id.as_bytes(), score.as_bytes(), ended.as_bytes(), keep.as_bytes()];
-        INDEX.run(&self.writes, self.replicas, &self.keys.index(principal), &arguments).await.map(drop)
+        self.write(&INDEX, &self.keys.index(principal), &arguments).await.map(drop)
     }
 
     /// Takes a deleted session off its principal's index. If that fails the entry goes with its time.

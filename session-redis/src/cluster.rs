@@ -14,8 +14,9 @@ use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{sleep, timeout};
 
+use crate::agreement;
 use crate::connection::{Connection, Failure, Limits, SendError, With};
-use crate::error::ends_the_connection;
+use crate::error::{ends_the_connection, may_have_a_successor};
 use crate::home::Homes;
 use crate::peers::Answers;
 use crate::replicas::Replicas;
@@ -146,10 +147,18 @@ impl Cluster {
             let answers = match node.connection.send_all(&pipeline).await {
                 Ok(answers) => answers,
                 Err(SendError::NotSent(_)) => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if let SendError::Redis(error) = &error {
+                        self.learn_from(error);
+                    }
+                    return Err(error);
+                }
             };
             for (number, answer) in numbers.into_iter().zip(answers) {
                 let is_elsewhere = answer.as_ref().is_err_and(|error| error.redirect_node().is_some());
+                if let Err(error) = &answer {
+                    self.learn_from(error);
+                }
                 replies[number] = (!is_elsewhere).then(|| answer.map_err(SendError::Redis));
             }
         }
@@ -196,15 +205,21 @@ impl Cluster {
             }
             Redis::Server(Server::Ask) => Some((self.shared.node(address()?).ok()?, true)),
             _ => {
-                let may_be_elsewhere = matches!(
-                    error.kind(),
-                    Redis::Server(Server::ClusterDown | Server::ReadOnly | Server::MasterDown)
-                );
-                if may_be_elsewhere || ends_the_connection(error) {
-                    self.learn_behind();
-                }
+                self.learn_from(error);
                 None
             }
+        }
+    }
+
+    /// Asks the nodes if this error may mean that another one serves what this one does not.
+    fn learn_from(&self, error: &RedisError) {
+        let may_be_elsewhere = matches!(
+            error.kind(),
+            // One that loads its data was away, and may have been replaced meanwhile.
+            Redis::Server(Server::ClusterDown | Server::ReadOnly | Server::MasterDown | Server::BusyLoading)
+        );
+        if may_be_elsewhere || may_have_a_successor(error) || ends_the_connection(error) {
+            self.learn_behind();
         }
     }
 
@@ -227,7 +242,7 @@ impl Cluster {
         self.shared.homes.current()?.run(pause).await
     }
 
-    /// The first usable answer counts: a node that is behind is put right by its redirections.
+    /// What a node that is behind says wrongly is put right by redirections.
     async fn ask_nodes(&self, seen: u64) -> Result<(), Failure> {
         let mut failed = self.shared.asking.lock().await;
         if self.shared.asked.load(Ordering::SeqCst) != seen {
@@ -247,24 +262,23 @@ impl Cluster {
 }
 
 impl Shared {
+    /// Masters and seeds are asked, and if none of them knows, the replicas: one may have taken over.
     async fn ask_layout(&self) -> Result<Layout, Failure> {
-        let mut question = redis::cmd("CLUSTER");
-        question.arg("SLOTS");
         let mut asked = BTreeSet::new();
-        let mut nodes = Vec::new();
+        let (mut first, mut then) = (Vec::new(), Vec::new());
         {
             let map = self.map();
-            let known = map.nodes.iter().map(|node| (self.access.clone(), node.address.clone()));
+            let reached_at = |address: &Address| (self.access.clone(), address.clone());
+            let known = map.nodes.iter().map(|node| reached_at(&node.address));
             let seeds = self.seeds.iter().filter_map(|seed| Some((seed.clone(), seed.address()?)));
-            nodes.extend(known.chain(seeds).filter(|(_, address)| asked.insert(address.clone())));
+            first.extend(known.chain(seeds).filter(|(_, address)| asked.insert(address.clone())));
+            let replicas = map.layout.iter().flat_map(|layout| &layout.replicas).map(reached_at);
+            then.extend(replicas.filter(|(_, address)| asked.insert(address.clone())));
         }
-        let mut answers = Answers::ask(nodes, &question, self.limits);
         let mut failure = None;
-        while let Some((address, answer)) = answers.next().await {
-            match answer.map(|reply| Layout::parse(reply, &address)) {
-                Ok(Some(layout)) => return Ok(layout),
-                Ok(None) => {}
-                Err(error) => failure = failure.or(Some(error.into())),
+        for nodes in [first, then] {
+            if let Some(layout) = agreement::most_named(nodes, self.limits, &mut failure).await {
+                return Ok(layout);
             }
         }
         Err(failure.unwrap_or_else(|| {

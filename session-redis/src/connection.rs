@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
@@ -14,7 +14,7 @@ use session_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::timeout;
 
-use crate::error::{ends_the_connection, from_connecting, from_redis};
+use crate::error::{ends_the_connection, from_connecting, from_redis, may_have_a_successor, of_script};
 use crate::home::{Home, Homes};
 use crate::replicas::{Replicas, TooFew};
 use crate::source::Source;
@@ -35,6 +35,8 @@ struct Shared {
     attempt: AsyncMutex<Option<Failure>>,
     /// How many attempts have ended.
     attempts: AtomicU64,
+    /// When another server was last looked for though there was a connection.
+    looked: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -97,6 +99,7 @@ impl Connection {
             current: Mutex::new(None),
             attempt: AsyncMutex::new(None),
             attempts: AtomicU64::new(0),
+            looked: Mutex::new(None),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -117,7 +120,7 @@ impl Connection {
     async fn send_on(&self, established: &mut Established, command: &Cmd) -> Result<Value, RedisError> {
         let result = established.link.send_packed_command(command).await;
         self.note(established, result.as_ref().err());
-        let result = result.and_then(Value::extract_error);
+        let result = result.and_then(|reply| reply.extract_error().map_err(of_script));
         self.note(established, result.as_ref().err());
         result
     }
@@ -152,7 +155,11 @@ impl Connection {
     ) -> Result<(), SendError> {
         let Some(replicas) = replicas else { return Ok(()) };
         let reply = self.send_on(&mut established, &replicas.command()).await;
-        replicas.judge(reply).map_err(SendError::TooFew)
+        replicas.judge(reply).map_err(|too_few| {
+            // A master that was cut off has none left, and somewhere else one of them is the master.
+            self.look_around();
+            SendError::TooFew(too_few)
+        })
     }
 
     /// Sends several commands at once; the reply to each.
@@ -172,7 +179,7 @@ impl Connection {
         let result = established.link.send_packed_commands(commands, 0, commands.len()).await;
         self.note(established, result.as_ref().err());
         let replies = result?.into_iter().map(|reply| {
-            let reply = reply.extract_error();
+            let reply = reply.extract_error().map_err(of_script);
             self.note(established, reply.as_ref().err());
             reply
         });
@@ -198,12 +205,34 @@ impl Connection {
 
     /// Gives the connection up if `error` says that it is of no further use.
     fn note(&self, used: &Established, error: Option<&RedisError>) {
-        if error.is_some_and(ends_the_connection) {
+        let Some(error) = error else { return };
+        if ends_the_connection(error) {
             let mut current = lock(&self.shared.current);
             if current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.is_open, &used.is_open)) {
                 *current = None;
             }
+        } else if may_have_a_successor(error) {
+            self.look_around();
         }
+    }
+
+    /// Makes another connection behind the callers, as it may lead to another server. Until it is there, or if
+    /// it cannot be made, they keep the one that there is.
+    pub(crate) fn look_around(&self) {
+        {
+            let mut looked = lock(&self.shared.looked);
+            if looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
+                return;
+            }
+            *looked = Some(Instant::now());
+        }
+        let Ok(home) = self.shared.homes.current() else { return };
+        let (shared, place) = (Arc::clone(&self.shared), home.clone());
+        drop(home.spawn(async move {
+            if let Ok(Ok(established)) = timeout(shared.limits.connect, shared.connect(place)).await {
+                *lock(&shared.current) = Some(established);
+            }
+        }));
     }
 }
 
@@ -260,6 +289,9 @@ impl Shared {
 
 /// Commands that wait for the connection's task to write them; further ones wait until there is room.
 const QUEUE: usize = 1024;
+
+/// How often another server is looked for at most, however many writes are refused.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why there is no connection; several callers may get the same.
 #[derive(Clone, Debug)]

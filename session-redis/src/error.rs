@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use redis::{ErrorKind as Redis, RedisError, ServerErrorKind as Server};
+use redis::{ErrorKind as Redis, RedisError, ServerErrorKind as Server, Value};
 use session_core::{Error, ErrorKind};
 
 /// The error of a command that was sent, or of a connection that could not be made.
@@ -36,6 +36,22 @@ pub(crate) fn from_connecting(error: &RedisError) -> Error {
     failed.with_detail("the TLS handshake failed")
 }
 
+/// What a script reports of one of its commands, as if that had been sent by itself. Redis 6.2 says first where in the
+/// script it was: `@user_script: 30: -READONLY You can't write against a read only replica.`
+pub(crate) fn of_script(error: RedisError) -> RedisError {
+    let text = [error.code().unwrap_or_default(), error.detail().unwrap_or_default()].join(" ");
+    let Some((_, (_, said))) =
+        text.rsplit_once("@user_script: ").and_then(|(before, rest)| Some((before, rest.split_once(": ")?)))
+    else {
+        return error;
+    };
+    let line = if said.starts_with('-') { format!("{said}\r\n") } else { format!("-ERR {said}\r\n") };
+    match redis::parse_redis_value(line.as_bytes()).map(Value::extract_error) {
+        Ok(Err(said)) => said,
+        _ => error,
+    }
+}
+
 /// Whether the connection that it came from is of no further use.
 pub(crate) fn ends_the_connection(error: &RedisError) -> bool {
     match error.kind() {
@@ -45,6 +61,11 @@ pub(crate) fn ends_the_connection(error: &RedisError) -> bool {
         Redis::Server(Server::ReadOnly | Server::MasterDown) => true,
         _ => error.code() == Some("NOAUTH"),
     }
+}
+
+/// Whether another server may be the master by now: this one is cut off from its replicas.
+pub(crate) fn may_have_a_successor(error: &RedisError) -> bool {
+    error.code() == Some("NOREPLICAS")
 }
 
 fn classify(error: &RedisError) -> (ErrorKind, Option<&'static str>) {
@@ -241,6 +262,33 @@ mod tests {
         }
         for line in ["OOM x", "WRONGTYPE x", "NOPERM x", "ERR x", "LOADING x", "NOSCRIPT x"] {
             assert!(!ends_the_connection(&answered(line)), "{line}");
+        }
+    }
+
+    /// As Redis 6.2.14 answers, to `redis.pcall` and to `redis.call`.
+    #[test]
+    fn errors_within_scripts_of_redis_6_2_have_their_kinds() {
+        for (said, kind) in [
+            ("-READONLY You can't write against a read only replica.", ErrorKind::Unavailable),
+            ("-NOREPLICAS Not enough good replicas to write.", ErrorKind::Unavailable),
+            ("-OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Unavailable),
+            ("-MISCONF Redis is configured to save RDB snapshots", ErrorKind::Unavailable),
+            ("The user executing the script can't run this command or subcommand", ErrorKind::Config),
+            ("Something: else", ErrorKind::Internal),
+        ] {
+            let place = "@user_script: 30: ";
+            for line in [
+                format!("{place}{said}"),
+                format!("ERR Error running script (call to f_0a1b): @user_script:30: {place}{said}"),
+            ] {
+                let error = of_script(answered(&line));
+                assert_eq!(from_redis(&error).kind(), kind, "{line}");
+                assert_eq!(ends_the_connection(&error), said.contains("READONLY"), "{line}");
+                assert_eq!(may_have_a_successor(&error), said.contains("NOREPLICAS"), "{line}");
+            }
+        }
+        for line in ["ERR syntax error", "OOM x script: 0a1b, on @user_script:30.", "@user_script: x"] {
+            assert_eq!(of_script(answered(line)), answered(line));
         }
     }
 

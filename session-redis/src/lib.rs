@@ -24,11 +24,13 @@
 //! - **Sentinel** (feature `sentinel`): the sentinels are asked for the master whenever a connection is needed. The
 //!   address that most of them name is taken, and only if a master answers there. After a failover the first verb
 //!   that finds its connection ended, or is told that it writes to a replica, fails as
-//!   [`Unavailable`](session_core::ErrorKind::Unavailable); the next one goes to the new master.
+//!   [`Unavailable`](session_core::ErrorKind::Unavailable); the next one goes to the new master. A master that lacks
+//!   replicas to write or to confirm makes the driver ask again, once a second at most.
 //! - **Cluster** (feature `cluster`): a session is one key, and so is a principal's index, each on whichever node
 //!   serves it; no hash tags are needed, and a prefix with braces would put all sessions on one node. `MOVED` and
 //!   `ASK` are followed. While a slot has no master, verbs fail as `Unavailable`; every failure makes the driver ask
-//!   which node serves what. Certificates must be valid for the addresses that nodes announce.
+//!   which node serves what, and what most of them say counts. Certificates must be valid for the addresses, or
+//!   names, that nodes announce.
 //! - Reads go to masters only, in every topology.
 //!
 //! # Guarantees
@@ -39,15 +41,16 @@
 //!   it: it did not know the script, or another node serves the key. After a lost reply the verb fails as [`Unavailable`](session_core::ErrorKind::Unavailable)
 //!   or [`Timeout`](session_core::ErrorKind::Timeout), and the next one finds a new connection.
 //! - **Sharing**: any number of backends, processes and machines.
-//! - **Any number of runtimes** may share a backend, and connecting needs one of Tokio's. The connection lives on the
+//! - **Any number of runtimes** of Tokio's, with time enabled, may share a backend. The connection lives on the
 //!   runtime that `connect` was called on if that has several threads, else on one of the driver's own, in one
 //!   thread: a runtime that is busy or ends, as each worker's of actix-web may, delays and fails its own callers
 //!   only. When that with several threads ends, commands under way fail as
 //!   [`Unavailable`](session_core::ErrorKind::Unavailable), and the next verb connects on a runtime of the driver's
 //!   own.
 //! - **Time**: whether a session has expired is decided by the caller's `now`. The server's own expiry only removes
-//!   what has been dead for [`expiry_slack`](RedisConfig::expiry_slack); it is relative, so the server's clock
-//!   need not be right.
+//!   what has been dead for [`expiry_slack`](RedisConfig::expiry_slack); it is told how long from now, so its clock
+//!   need not be right. It must not leap, nor that of a replica be ahead, by more than the slack: Redis keeps the
+//!   instant, and its replicas take that over.
 //! - **Principals**: a session stands in its principal's index before it is stored, until its deadline has passed or
 //!   it is deleted. A list reads every record that the index names.
 //!
@@ -61,10 +64,10 @@
 //! - **A failover may undo what was acknowledged**, deletions and revocations included, because replication is
 //!   asynchronous. Of a master that dies it is what the promoted replica had not received: at most the last
 //!   second, while replicas keep up; without a limit if they do not. A master that is cut off, but lives, takes
-//!   writes that will be lost for as long as somebody reaches it: in a cluster for `cluster-node-timeout`, under
-//!   Sentinel until the cut is healed unless the server has `min-replicas-to-write 1` and
-//!   `min-replicas-max-lag`. With [`wait_replicas`](RedisConfig::wait_replicas) a write counts as done only once so many
-//!   replicas have it; fewer are [`Indeterminate`](session_core::ErrorKind::Indeterminate), never a silent success.
+//!   writes that will be lost, and shows what was deleted elsewhere, for as long as somebody reaches it: in a cluster
+//!   for one and a half times `cluster-node-timeout`, under Sentinel until the cut is healed unless the server has
+//!   `min-replicas-to-write 1` and `min-replicas-max-lag`, and a write tells the driver. With
+//!   [`wait_replicas`](RedisConfig::wait_replicas) a write counts as done only once so many replicas have it; fewer are [`Indeterminate`](session_core::ErrorKind::Indeterminate), never a silent success.
 //!   That narrows it to the failure of master and confirmed replicas at once, and to the promotion of a replica that had
 //!   not confirmed: let the count be that of all replicas of a master.
 //! - A single server that has become a replica is left at the first write, so let failover tools close its connections.
@@ -77,6 +80,10 @@
 //!   walks through one master after the other, and begins again if slots have moved or a master was replaced since
 //!   its first page; a session whose slot is moving just then may be missing. The list of a principal walks through its
 //!   index, misses none, and its cursors stay good whatever moves or fails.
+//! - In a cluster, the node with a principal's index may lose entries, in a failover or a crash, of sessions whose
+//!   records are on other nodes and stay: no list of the principal has these, so that revoking all of its sessions
+//!   leaves them, until an update gives them a later deadline. With [`wait_replicas`](RedisConfig::wait_replicas) no
+//!   record is written before replicas have its entry.
 //! - An id that is created again while a delete of it is under way may be missing from its principal's list. The
 //!   core never creates an id twice.
 //! - An update that moves a session to another principal leaves an entry in the index of the former until the
@@ -99,8 +106,9 @@
 //! ```
 //!
 //! `+info` is for looking at the eviction policy, `+select` for a database other than 0. A cluster takes
-//! `+cluster|slots` and `+asking` as well, [`wait_replicas`](RedisConfig::wait_replicas) `+wait`. `SCAN` is not bound to
-//! key patterns: it shows the user the names of all keys, whose ids and digests are no secrets.
+//! `+cluster|slots` and `+asking` as well, [`wait_replicas`](RedisConfig::wait_replicas) `+wait`. That the user may
+//! not tell its client's name (`CLIENT SETINFO`) does no harm. `SCAN` is not bound to key patterns: it shows the user
+//! the names of all keys, whose ids and digests are no secrets.
 //!
 //! # Keys
 //!
@@ -111,6 +119,8 @@
 //!
 //! With the default codec the values are one plain JSON document at the end of the string.
 
+#[cfg(feature = "cluster")]
+mod agreement;
 mod backend;
 #[cfg(feature = "cluster")]
 mod cluster;

@@ -74,6 +74,8 @@ impl Sentinels {
                         }
                     };
                     if count > self.sentinels.len() / 2 {
+                        // What the others name is no master any more, even if it does not know that itself.
+                        named.retain(|(_, of_address)| *of_address == count);
                         break;
                     }
                 }

@@ -114,6 +114,15 @@ impl Servers {
         }
     }
 
+    /// Looks whether another server is the master by now. The nodes of a cluster say so themselves.
+    pub(crate) fn look_around(&self) {
+        match &self.kind {
+            Kind::One(connection) => connection.look_around(),
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(_) => {}
+        }
+    }
+
     /// Runs a verb of several commands to its end, whether its caller waits for it or not.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,

@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(2);
 const BOUND: Duration = Duration::from_secs(1);
 
 /// The slot of a session's key, by a formula that the driver does not share.
-fn slot_of(prefix: &[u8], session: SessionId) -> usize {
+pub(crate) fn slot_of(prefix: &[u8], session: SessionId) -> usize {
     let key = [prefix, session.as_bytes()].concat();
     let open = key.iter().position(|byte| *byte == b'{');
     let tag = open.and_then(|open| {

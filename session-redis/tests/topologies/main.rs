@@ -4,9 +4,13 @@
 
 mod answers;
 mod cluster;
+mod disagreement;
+mod fake_node;
 mod load;
 mod node;
 mod private_cluster;
 mod private_sentinel;
 mod replicas;
 mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;

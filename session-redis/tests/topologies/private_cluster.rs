@@ -15,6 +15,8 @@ pub(crate) const SLOTS: usize = 16384;
 
 pub(crate) struct PrivateCluster {
     pub(crate) nodes: Vec<Node>,
+    /// Where they listen for each other's keys: their ports, or those for TLS.
+    ports: Vec<u16>,
     _directory: TempDir,
 }
 
@@ -24,8 +26,33 @@ impl PrivateCluster {
         if !there_is_a_server() {
             return None;
         }
-        let directory = tempfile::tempdir().unwrap();
         let ports = free_ports(2 * NODES);
+        Self::start_on(tempfile::tempdir().unwrap(), &ports, &ports[..NODES], timeout, options).await
+    }
+
+    /// One that talks by TLS among itself, with a certificate and key in `directory`, and has ports for it.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn start_tls(directory: TempDir) -> Option<Self> {
+        if !there_is_a_server() {
+            return None;
+        }
+        let ports = free_ports(3 * NODES);
+        let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (certificate, key, authority) = (file("server.pem"), file("server.key"), file("root.pem"));
+        let mut options = vec!["--tls-cert-file", &certificate, "--tls-key-file", &key];
+        options.extend(["--tls-ca-cert-file", &authority, "--tls-auth-clients", "no"]);
+        options.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+        let never = Duration::from_secs(600);
+        Self::start_on(directory, &ports[..2 * NODES], &ports[2 * NODES..], never, &options).await
+    }
+
+    async fn start_on(
+        directory: TempDir,
+        ports: &[u16],
+        key_ports: &[u16],
+        timeout: Duration,
+        options: &[&str],
+    ) -> Option<Self> {
         let timeout = timeout.as_millis().to_string();
         let mut nodes = Vec::new();
         for node in 0..NODES {
@@ -35,11 +62,15 @@ impl PrivateCluster {
             arguments.extend(["--cluster-port", &bus, "--cluster-node-timeout", &timeout]);
             arguments.extend(["--cluster-replica-validity-factor", "0"]);
             arguments.extend(options);
+            let tls = key_ports[node].to_string();
+            if key_ports[node] != ports[node] {
+                arguments.extend(["--tls-port", &tls]);
+            }
             let mut node = Node::new(directory.path(), ports[node], &arguments);
             node.run();
             nodes.push(node);
         }
-        let cluster = Self { nodes, _directory: directory };
+        let cluster = Self { nodes, ports: key_ports.to_vec(), _directory: directory };
         cluster.form(&ports[NODES..]).await;
         Some(cluster)
     }
@@ -55,8 +86,8 @@ impl PrivateCluster {
                 node.ask::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
             }
         }
-        for (node, bus) in self.nodes.iter().zip(buses).skip(1) {
-            let (port, bus) = (node.port.to_string(), bus.to_string());
+        for (port, bus) in self.ports.iter().zip(buses).skip(1) {
+            let (port, bus) = (port.to_string(), bus.to_string());
             self.nodes[0].ask::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
         }
         for (node, master) in self.nodes[MASTERS..].iter().zip(&names) {
@@ -88,7 +119,12 @@ impl PrivateCluster {
 
     /// Through every node.
     pub(crate) fn config(&self) -> RedisConfig {
-        let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        self.config_at("127.0.0.1")
+    }
+
+    /// The same, by this name of the machine.
+    pub(crate) fn config_at(&self, host: &str) -> RedisConfig {
+        let hosts: Vec<_> = self.ports.iter().map(|port| format!("{host}:{port}")).collect();
         let config = RedisConfig::from_url(&format!("redis-cluster://{}", hosts.join(","))).unwrap();
         patient(config.with_prefix(fresh_prefix()))
     }
@@ -110,7 +146,7 @@ impl PrivateCluster {
 
     /// Takes a slot with all that is in it to another master, as `redis-cli --cluster reshard` does.
     pub(crate) async fn move_slot(&self, slot: usize, from: usize, to: usize) {
-        let (name, target) = (slot.to_string(), self.nodes[to].port.to_string());
+        let (name, target) = (slot.to_string(), self.ports[to].to_string());
         let id_of = async |node: usize| self.nodes[node].ask::<String>(&["CLUSTER", "MYID"]).await;
         let (source_id, target_id) = (id_of(from).await, id_of(to).await);
         self.nodes[to].ask::<()>(&["CLUSTER", "SETSLOT", &name, "IMPORTING", &source_id]).await;
