@@ -114,7 +114,8 @@ impl SessionBackend for FileBackend {
         record: Record,
         now: Timestamp,
     ) -> Result<UpdateOutcome> {
-        self.run(move |store, turn| store.update(id, expected, &record, now, turn.deadline)).await
+        let store = Arc::clone(&self.store);
+        self.threads.run_with_rest(move |turn| store.update(id, expected, &record, now, turn.deadline)).await
     }
 
     async fn touch(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<bool> {

@@ -58,6 +58,15 @@ impl Threads {
         &self,
         work: impl FnOnce(Turn<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.run_with_rest(|turn| work(turn).map(|outcome| (outcome, ()))).await
+    }
+
+    /// As [`run`](Self::run), for work that leaves something which nobody need wait for: it is dropped on the thread,
+    /// after the answer.
+    pub(crate) async fn run_with_rest<T: Send + 'static, R>(
+        &self,
+        work: impl FnOnce(Turn<'_>) -> Result<(T, R)> + Send + 'static,
+    ) -> Result<T> {
         let (reply, outcome) = oneshot::channel();
         let patience = self.patience;
         let deadline = Instant::now() + patience;
@@ -71,8 +80,13 @@ impl Threads {
             } else {
                 Err(time_is_up())
             };
+            let (outcome, rest) = match outcome {
+                Ok((outcome, rest)) => (Ok(outcome), Some(rest)),
+                Err(error) => (Err(error), None),
+            };
             // Nobody may be waiting any more.
             let _ = reply.send(outcome);
+            drop(rest);
         };
         self.jobs.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => Error::from(ErrorKind::Overloaded),
@@ -159,6 +173,30 @@ mod tests {
         open.send(()).unwrap();
         threads.run(|_| Ok(())).await.unwrap();
         assert_eq!(is_done.try_iter().collect::<Vec<_>>(), [("first", true)]);
+    }
+
+    /// Notes when it is dropped whether its gate was open.
+    struct Rest {
+        gate: mpsc::Receiver<()>,
+        was_open: mpsc::Sender<bool>,
+    }
+
+    impl Drop for Rest {
+        fn drop(&mut self) {
+            let is_open = self.gate.recv_timeout(Duration::from_secs(60)).is_ok();
+            self.was_open.send(is_open).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_over_is_dropped_after_the_answer() {
+        let threads = threads(1, Duration::from_secs(60));
+        let (open, gate) = mpsc::channel();
+        let (was_open, note) = mpsc::channel();
+        let outcome = threads.run_with_rest(move |_| Ok((7, Rest { gate, was_open }))).await;
+        open.send(()).unwrap();
+        assert_eq!(outcome.unwrap(), 7);
+        assert!(note.recv().unwrap());
     }
 
     #[tokio::test]

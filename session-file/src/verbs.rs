@@ -60,6 +60,8 @@ impl Store {
         found.record().map(|record| Loaded::Whole(Some(record)))
     }
 
+    /// Gives back the file that was replaced, too: its blocks are freed when it is closed, after the lock and, if the
+    /// caller sees to it, after the answer.
     pub(crate) fn update(
         &self,
         id: SessionId,
@@ -67,20 +69,22 @@ impl Store {
         record: &Record,
         now: Timestamp,
         deadline: Instant,
-    ) -> Result<UpdateOutcome> {
-        let Some(shard) = self.sessions.lock(shard(id), deadline)? else { return Ok(UpdateOutcome::Gone) };
+    ) -> Result<(UpdateOutcome, Option<Found>)> {
+        let Some(shard) = self.sessions.lock(shard(id), deadline)? else {
+            return Ok((UpdateOutcome::Gone, None));
+        };
         match Self::find(&shard.directory, id)?.filter(|found| found.head.is_live(now)) {
             None => {
                 self.settle(&shard.directory)?;
-                Ok(UpdateOutcome::Gone)
+                Ok((UpdateOutcome::Gone, None))
             }
             Some(found) if found.head.revision != expected => {
                 self.settle(&shard.directory)?;
-                Ok(UpdateOutcome::Conflict(found.record()?))
+                Ok((UpdateOutcome::Conflict(found.record()?), None))
             }
             found => {
                 self.replace(&shard, id, record, found.as_ref())?;
-                Ok(UpdateOutcome::Updated)
+                Ok((UpdateOutcome::Updated, found))
             }
         }
     }

@@ -10,6 +10,10 @@ pub enum Operation {
     Load,
     /// Load, while a million other records that have expired are removed. The cell ends when they are gone.
     LoadDuringPurge,
+    /// Load, while a purge looks at all sessions and finds none to remove. The cell ends when it has.
+    LoadDuringIdlePurge,
+    /// Load what the system does not have in its memory.
+    LoadFromDisk,
     /// Write a live session with values that differ from those stored.
     Update,
     /// Store a session under a fresh id.

@@ -1,8 +1,9 @@
-//! What a store keeps in its directory: how large its database is, and how often a checkpoint let its write-ahead
+//! What a store keeps in its directory: how much of the disk it takes, and how often a checkpoint let its write-ahead
 //! log start anew.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::Failure;
@@ -10,25 +11,25 @@ use crate::Failure;
 /// The directory of one store, with at most one SQLite database in it.
 pub(crate) struct Files(PathBuf);
 
+/// What a store takes of the file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Of the disk: in whole blocks, and with what directories take themselves.
+    pub(crate) bytes: u64,
+    /// Files and directories.
+    pub(crate) entries: u64,
+}
+
 impl Files {
     pub(crate) fn of(directory: &Path) -> Self {
         Self(directory.to_owned())
     }
 
     /// All but what SQLite keeps beside a database while that is open.
-    pub(crate) fn database_bytes(&self) -> Result<u64, Failure> {
-        let is_database = |path: &Path| {
-            let name = path.to_string_lossy();
-            !["-wal", "-shm", "-journal"].iter().any(|end| name.ends_with(end))
-        };
-        let mut bytes = 0;
-        for entry in fs::read_dir(&self.0)? {
-            let entry = entry?;
-            if is_database(&entry.path()) {
-                bytes += entry.metadata()?.len();
-            }
-        }
-        Ok(bytes)
+    pub(crate) fn taken(&self) -> Result<Taken, Failure> {
+        let mut taken = Taken::default();
+        add(&self.0, &mut taken)?;
+        Ok(taken)
     }
 
     /// A number that grows by one each time the log is started anew: the first salt in its header
@@ -48,6 +49,26 @@ impl Files {
         Ok(None)
     }
 }
+
+fn add(directory: &Path, taken: &mut Taken) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if ["-wal", "-shm", "-journal"].iter().any(|end| name.to_string_lossy().ends_with(end)) {
+            continue;
+        }
+        let found = entry.metadata()?;
+        taken.bytes += found.blocks() * BYTES_PER_BLOCK;
+        taken.entries += 1;
+        if found.is_dir() {
+            add(&entry.path(), taken)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of [`MetadataExt::blocks`], whatever the file system's own are.
+const BYTES_PER_BLOCK: u64 = 512;
 
 /// How often the log was started anew between two of its generations.
 pub(crate) fn restarts(before: Option<u32>, after: Option<u32>) -> u32 {
@@ -79,8 +100,23 @@ mod tests {
 
     #[test]
     fn a_database_is_counted_without_what_lies_beside_it() {
-        let files = directory("size", &[("a.db", &[0; 100]), ("a.db-wal", &[0; 50]), ("a.db-shm", &[0; 7])]);
-        assert_eq!(files.0.database_bytes().unwrap(), 100);
+        let files = directory("size", &[("a.db", &[1; 9000]), ("a.db-wal", &[1; 50]), ("a.db-shm", &[1; 7])]);
+        let taken = files.0.taken().unwrap();
+        let blocks = fs::metadata(files.0.0.join("a.db")).unwrap().blocks();
+        assert_eq!(taken, Taken { bytes: blocks * 512, entries: 1 });
+        assert!(taken.bytes >= 9000, "{taken:?}");
+    }
+
+    #[test]
+    fn directories_are_counted_with_what_is_in_them() {
+        let files = directory("tree", &[("a", &[1; 9000])]);
+        let flat = files.0.taken().unwrap();
+        let below = files.0.0.join("b");
+        fs::create_dir(&below).unwrap();
+        fs::write(below.join("c"), [1; 9000]).unwrap();
+        let taken = files.0.taken().unwrap();
+        let own = fs::metadata(&below).unwrap().blocks() * 512;
+        assert_eq!(taken, Taken { bytes: 2 * flat.bytes + own, entries: 3 });
     }
 
     #[test]

@@ -99,8 +99,12 @@ where
     let store = runtime.block_on(runtime.spawn(open(program)))??;
     let bytes = resident_bytes().saturating_sub(before) / sessions;
     let mut out = std::io::stdout();
-    let file_bytes = files.database_bytes()? / sessions;
-    let ready = serde_json::json!({ "bytes_per_session": bytes, "file_bytes_per_session": file_bytes });
+    let taken = files.taken()?;
+    let ready = serde_json::json!({
+        "bytes_per_session": bytes,
+        "file_bytes_per_session": taken.bytes / sessions,
+        "files_per_session": taken.entries as f64 / sessions as f64,
+    });
     writeln!(out, "{ready}")?;
     out.flush()?;
     for line in std::io::stdin().lock().lines() {

@@ -1,5 +1,6 @@
 //! Any of our stores: the verbs of `SessionBackend` for records, `SessionManager` for values.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,11 +12,13 @@ use session_core::{
     CreateOutcome, Durability, IdGenerator, Record, Revision, SessionBackend, SessionId, SessionManager,
     SessionToken, Timestamp, UpdateOutcome,
 };
+use session_file::{FileBackend, FileConfig};
 use session_memory::MemoryBackend;
 use session_sql::mysql::{MysqlBackend, MysqlConfig};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
 
+use crate::eviction::evict;
 use crate::raw_mariadb;
 use crate::raw_postgres::{database, settle};
 use crate::raw_sqlite::checkpoint;
@@ -32,6 +35,8 @@ pub(crate) struct Sessions {
     /// The next number at the beginning of the cell.
     first_new: Arc<AtomicU64>,
     template: Template,
+    /// Where the files are that can be evicted from the system's memory.
+    directory: Option<Arc<Path>>,
     writes: u64,
     timed_every: u64,
 }
@@ -64,9 +69,24 @@ impl Sessions {
             Self::fill(Arc::new(SqliteBackend::connect(config(Durability::ProcessCrash)).await?), &program);
         let filled = filled.await?;
         checkpoint(&Connection::open(&file)?)?;
-        let backend: Arc<dyn SessionBackend> = Arc::new(SqliteBackend::connect(config(durability)).await?);
+        filled.opened_again(SqliteBackend::connect(config(durability)).await?)
+    }
+
+    /// Filled at the faster durability, and opened again.
+    pub(crate) async fn in_files(program: Program, durability: Durability) -> Result<Self, Failure> {
+        let directory = program.directory.join("ours");
+        let config = |durability| FileConfig::new(&directory).with_durability(durability);
+        let backend = FileBackend::connect(config(Durability::ProcessCrash)).await?;
+        let filled = Self::fill(Arc::new(backend), &program).await?;
+        let filled = filled.opened_again(FileBackend::connect(config(durability)).await?)?;
+        Ok(Self { directory: Some(directory.into()), ..filled })
+    }
+
+    /// The same sessions behind a backend that does not know that it has just made them.
+    fn opened_again(self, backend: impl SessionBackend + 'static) -> Result<Self, Failure> {
+        let backend: Arc<dyn SessionBackend> = Arc::new(backend);
         let manager = SessionManager::builder(Arc::clone(&backend)).build()?;
-        Ok(Self { backend, manager, ..filled })
+        Ok(Self { backend, manager, ..self })
     }
 
     /// A server at its defaults: a commit waits for the disk.
@@ -110,6 +130,7 @@ impl Sessions {
             next: Arc::new(AtomicU64::new(program.sessions)),
             first_new: Arc::new(AtomicU64::new(program.sessions)),
             template: Template::new(first),
+            directory: None,
             writes: 0,
             timed_every: 1,
         })
@@ -178,7 +199,10 @@ impl Store for Sessions {
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
         match operation {
-            Operation::Load | Operation::LoadDuringPurge => self.load(session).await,
+            Operation::Load
+            | Operation::LoadDuringPurge
+            | Operation::LoadDuringIdlePurge
+            | Operation::LoadFromDisk => self.load(session).await,
             Operation::Update => self.update(session).await,
             Operation::Create => self.create().await,
             Operation::ReadOne => self.read_one(session).await,
@@ -189,6 +213,9 @@ impl Store for Sessions {
     async fn prepare(&self, operation: Operation) -> Result<(), Failure> {
         let first = self.next.load(Ordering::Relaxed);
         self.first_new.store(first, Ordering::Relaxed);
+        if operation == Operation::LoadFromDisk {
+            evict(self.directory.as_deref().ok_or("no files to evict")?)?;
+        }
         if operation == Operation::LoadDuringPurge {
             let (backend, template) = (Arc::clone(&self.backend), self.template.clone());
             let end = self.next.fetch_add(EXPIRED, Ordering::Relaxed) + EXPIRED;
@@ -207,7 +234,7 @@ impl Store for Sessions {
     }
 
     fn beside(&self, operation: Operation) -> Option<Beside> {
-        if operation != Operation::LoadDuringPurge {
+        if !matches!(operation, Operation::LoadDuringPurge | Operation::LoadDuringIdlePurge) {
             return None;
         }
         let backend = Arc::clone(&self.backend);

@@ -1,8 +1,10 @@
 //! The stores of session-kit under the harness, and, for their limits, the raw structures below them.
 
 mod backend;
+mod eviction;
 mod floor;
 mod map;
+mod raw_file;
 mod raw_mariadb;
 mod raw_postgres;
 mod raw_sqlite;
@@ -13,6 +15,7 @@ use session_core::Durability;
 
 use backend::Sessions;
 use map::SharedMap;
+use raw_file::RawFile;
 use raw_mariadb::RawMariadb;
 use raw_postgres::RawPostgres;
 use raw_sqlite::{RawSqlite, Synchronous};
@@ -24,10 +27,14 @@ fn main() -> Result<(), Failure> {
         "memory" => serve(program, Sessions::in_memory),
         "sqlite" => serve(program, |program| Sessions::in_sqlite(program, Durability::ProcessCrash)),
         "sqlite_power_loss" => serve(program, |program| Sessions::in_sqlite(program, Durability::PowerLoss)),
+        "file" => serve(program, |program| Sessions::in_files(program, Durability::ProcessCrash)),
+        "file_power_loss" => serve(program, |program| Sessions::in_files(program, Durability::PowerLoss)),
         "postgres" => serve(program, Sessions::in_postgres),
         "mariadb" => serve(program, Sessions::in_mariadb),
         "http" => serve(program, Site::open),
         "http_floor" => serve(program, floor::open),
+        "raw_file" => serve(program, |program| RawFile::open(program, Durability::ProcessCrash)),
+        "raw_file_power_loss" => serve(program, |program| RawFile::open(program, Durability::PowerLoss)),
         "raw_map" => serve(program, SharedMap::open),
         "raw_mariadb" => serve(program, RawMariadb::open),
         "raw_postgres" => serve(program, RawPostgres::open),

@@ -54,6 +54,12 @@ impl BenchOptions {
         self.only.is_empty() || self.only.contains(&group)
     }
 
+    /// Whether any row has a contender in `program`: files have no peers.
+    fn needs(&self, program: &str) -> bool {
+        let rows = Group::ALL.into_iter().filter(|group| self.wants(*group)).flat_map(rows::rows);
+        rows.flat_map(|row| row.contenders()).any(|contender| contender.program == program)
+    }
+
     fn rounds(&self) -> u64 {
         if self.quick { FEW_ROUNDS } else { 9 }
     }
@@ -61,7 +67,10 @@ impl BenchOptions {
 
 /// Builds, measures and reports; `Ok(false)` if a target was missed.
 pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<bool, String> {
-    for manifest in ["bench", "bench/peers"] {
+    for (manifest, program) in [("bench", "bench-ours"), ("bench/peers", "bench-peers")] {
+        if !options.needs(program) {
+            continue;
+        }
         let mut build = workspace.cargo_in(manifest.as_ref(), ["build", "--release", "--locked"]);
         steps::run_command(&mut build)?;
     }
@@ -93,7 +102,7 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<bool,
 /// Runs the cells of a row, for each number of tasks that it has a goal for, and judges them.
 fn measure(programs: &mut Programs<'_>, row: &Row, rounds: u64) -> Result<Vec<Line>, String> {
     let contenders = row.contenders();
-    let rounds = if row.has_target() { rounds } else { FEW_ROUNDS };
+    let rounds = if row.has_target() { rounds } else { FEW_ROUNDS }.min(row.most_rounds);
     let mut tasks: Vec<usize> = row.goals.iter().map(|goal| goal.tasks).collect();
     tasks.dedup();
     let mut lines = Vec::new();
@@ -166,6 +175,14 @@ mod tests {
         assert_eq!(options.only, [Group::Memory, Group::Size]);
         let all = parse("").unwrap();
         assert!(all.rounds() == 9 && Group::ALL.into_iter().all(|group| all.wants(group)));
+    }
+
+    #[test]
+    fn peers_are_built_where_there_are_any() {
+        let needs = |words| ["bench-ours", "bench-peers"].map(|program| parse(words).unwrap().needs(program));
+        assert_eq!(needs("--only file"), [true, false]);
+        assert_eq!(needs("--only file,sqlite"), [true, true]);
+        assert_eq!(needs(""), [true, true]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Line {
     measure: Measure,
     target: Target,
     ours: f64,
-    peer: f64,
+    peer: Option<f64>,
     limit: Option<f64>,
     ceiling: Option<f64>,
     /// Of each pair.
@@ -39,14 +39,17 @@ load, update, create: a verb of the store with a record of 256 B in six values. 
   update; the peer overwrites. read one of 4 KiB: find the session and decode one of its 100 values; ours by token
   through the manager, the peer's by id from its store.
 peer: tower-sessions 0.14 with its store of that kind, unless named. limit: a concurrent map of shared bytes; plain
-  rusqlite, read on the calling thread, written by one thread with c rows in each commit, without indexes; plain
+  rusqlite, read on the calling thread, written by one thread with c rows in each commit, without indexes; files in
+  one directory, read on the calling thread, written beside and moved into place by c threads without locks; plain
   sqlx, two connections with c rows in flight between them, without indexes; of requests, a layer that finds the
   cookie, digests the token, looks into a map and decodes one value.
+without a peer: ratio and target are over the limit.
 10^6 over 10^4, during a purge, c=64 over c=16: ours against ours, with fewer sessions, undisturbed, or fewer tasks.
 ceiling: the limit; of 10^6 over 10^4, what ours would do if it lost as little as the limit does from 10^4 to 10^6.
-log restarts: how often in a cell a checkpoint let the write-ahead log start anew. file bytes: of the database, by row.
+log restarts: how often in a cell a checkpoint let the write-ahead log start anew. file bytes: what the database or the
+  directories take on the disk, by session; files: how many entries of the file system.
 met: the ratio reaches the target. limit: not reached, but at least 0.8 of the ceiling (of costs: at most 1.25 times
-  it), and the peer is not ahead (of 10^6 over 10^4: with as many sessions).
+  it), and no peer is ahead (of 10^6 over 10^4: with as many sessions).
 reported: no target, or one within 1.3x, which is noise.";
 
 impl Line {
@@ -57,21 +60,22 @@ impl Line {
         // What limits a rate writes in batches, so its latencies are those of batches.
         let has_ceiling = !goal.measure.is_latency();
         let (limit, ceiling, over_peer) = match row.ceiling.filter(|_| has_ceiling) {
-            None => (None, None, Vec::new()),
+            None => (None, None, None),
             Some(Ceiling::Limit(limit)) => {
                 let limit = median(&values(limit));
-                (Some(limit), Some(limit), ratios.clone())
+                (Some(limit), Some(limit), Some(ratios.clone()))
             }
             Some(Ceiling::Growth { raw_many, raw_few, peer_many }) => {
                 let raw_many = values(raw_many);
                 let kept = median(&self::ratios(&raw_many, &values(raw_few)));
-                let over_peer = self::ratios(&ours, &values(peer_many));
+                let over_peer = peer_many.map(|peer_many| self::ratios(&ours, &values(peer_many)));
                 (Some(median(&raw_many)), Some(median(&peer) * kept), over_peer)
             }
         };
         let (ours, peer) = (median(&ours), median(&peer));
         let near = ceiling.map(|ceiling| NearCeiling { of_ceiling: ours / ceiling, over_peer });
         let verdict = goal.target.judge(&ratios, near.as_ref());
+        let (peer, limit) = if row.is_over_limit { (None, Some(peer)) } else { (Some(peer), limit) };
         Self {
             group: row.group.name(),
             row: row.name,
@@ -119,7 +123,7 @@ impl fmt::Display for Line {
             "{name:38}{tasks:5}{:13}{:>8}{:>8}{:>8}{:>8}{:>8.2}  {:8}{}",
             self.measure.name(),
             short(self.ours),
-            short(self.peer),
+            optional(self.peer),
             optional(self.limit),
             optional(self.ceiling),
             self.ratio(),
@@ -242,7 +246,7 @@ mod tests {
     fn ratios_are_of_pairs_and_the_ceiling_is_the_limit() {
         let line = line(Target::AtLeast(4.0), &[300.0, 400.0, 900.0], 480.0);
         assert_eq!((line.ratios.as_slice(), line.ratio()), ([3.0, 2.0, 3.0].as_slice(), 2.5));
-        assert_eq!((line.ours, line.peer, line.ceiling), (400.0, 200.0, Some(480.0)));
+        assert_eq!((line.ours, line.peer, line.ceiling), (400.0, Some(200.0), Some(480.0)));
         assert_eq!(line.verdict, Verdict::Limit);
     }
 
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn growth_is_bounded_by_that_of_the_raw_structure() {
         let line = growth(500.0, 2000.0, 100.0);
-        assert_eq!((line.ours, line.peer, line.ratio()), (200.0, 1000.0, 0.2));
+        assert_eq!((line.ours, line.peer, line.ratio()), (200.0, Some(1000.0), 0.2));
         assert_eq!((line.limit, line.ceiling), (Some(500.0), Some(250.0)), "a quarter of what few allow");
         assert_eq!(line.verdict, Verdict::Limit);
         assert_eq!(growth(510.0, 2000.0, 100.0).verdict, Verdict::Missed, "the raw structure keeps more");
@@ -273,6 +277,37 @@ mod tests {
     fn growth_is_no_excuse_when_the_peer_is_ahead_with_as_many() {
         assert_eq!(growth(500.0, 2000.0, 200.0).verdict, Verdict::Limit);
         assert_eq!(growth(500.0, 2000.0, 201.0).verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn without_a_peer_ours_is_divided_by_the_limit() {
+        let rows = rows(Group::File);
+        let row = rows.iter().find(|row| row.name == "update").unwrap();
+        let line = |goal, ours: f64| {
+            Line::new(row, goal, |contender| vec![if contender == row.ours { ours } else { 100.0 }; 3])
+        };
+        let line_of_two = line(&row.goals[0], 200.0);
+        assert_eq!((line_of_two.peer, line_of_two.limit, line_of_two.ceiling), (None, Some(100.0), None));
+        assert_eq!((line_of_two.ratio(), line_of_two.verdict), (2.0, Verdict::Met));
+        assert_eq!(line(&row.goals[0], 79.0).verdict, Verdict::Missed, "no ceiling excuses it");
+        let missed = Target::AtLeast(3.0);
+        assert_eq!(line(&Goal { target: missed, ..row.goals[0] }, 299.0).verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn growth_without_a_peer_has_the_ceiling_alone() {
+        let rows = rows(Group::File);
+        let row = rows.iter().find(|row| row.name == "load, 10^6 over 10^4").unwrap();
+        let line = |raw: f64| {
+            Line::new(row, &row.goals[0], |contender| match contender {
+                _ if contender == row.ours => vec![40.0; 3],
+                _ if contender == row.peer => vec![100.0; 3],
+                _ if contender.sessions == row.ours.sessions => vec![raw; 3],
+                _ => vec![1000.0; 3],
+            })
+        };
+        assert_eq!((line(500.0).ceiling, line(500.0).verdict), (Some(50.0), Verdict::Limit));
+        assert_eq!(line(510.0).verdict, Verdict::Missed);
     }
 
     #[test]

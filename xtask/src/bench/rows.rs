@@ -1,6 +1,7 @@
 //! What is measured, against whom, and what should come out: one file for each group. A new row, peer or store is
 //! an entry there and an arm in `bench/ours` or `bench/peers`.
 
+mod file;
 mod http;
 mod mariadb;
 mod memory;
@@ -16,6 +17,7 @@ use super::verdict::Target;
 pub(super) enum Group {
     Memory,
     Sqlite,
+    File,
     Postgres,
     Mariadb,
     Http,
@@ -35,13 +37,15 @@ pub(super) struct Contender {
     pub(super) tasks: Option<usize>,
 }
 
-/// Ours beside one peer.
+/// Ours beside one peer, or beside the limit.
 pub(super) struct Row {
     pub(super) group: Group,
     pub(super) name: &'static str,
     pub(super) ours: Contender,
     /// What ours is divided by.
     pub(super) peer: Contender,
+    /// Whether that is the limit, where there is no peer.
+    pub(super) is_over_limit: bool,
     pub(super) ceiling: Option<Ceiling>,
     /// Ascending by tasks.
     pub(super) goals: Vec<Goal>,
@@ -49,6 +53,8 @@ pub(super) struct Row {
     pub(super) millis: u64,
     /// Takes minutes to fill: left out by `--quick`.
     pub(super) is_slow: bool,
+    /// At most this many pairs, where each takes minutes.
+    pub(super) most_rounds: u64,
 }
 
 /// What there is to reach, measured in the same run. `docs/adr/0010-a-ceiling-is-measured-in-the-same-run.md`
@@ -59,7 +65,7 @@ pub(super) enum Ceiling {
     Limit(Contender),
     /// Of a row that compares ours with ours, many sessions with few: what ours would do with many if it lost as
     /// little as the raw structure does.
-    Growth { raw_many: Contender, raw_few: Contender, peer_many: Contender },
+    Growth { raw_many: Contender, raw_few: Contender, peer_many: Option<Contender> },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +86,10 @@ pub(super) enum Measure {
     /// CPU time in microseconds that a request takes more than a bare one.
     Added,
     BytesPerSession,
-    /// Of the database's file, its indexes included.
+    /// Of the database's file, its indexes included; of directories, as the disk has them.
     FileBytesPerSession,
+    /// Entries of the file system, directories included.
+    FilesPerSession,
     /// How often the write-ahead log was started anew, which takes a complete checkpoint.
     LogRestarts,
     /// How long the cell took, where it does not end by time.
@@ -89,13 +97,14 @@ pub(super) enum Measure {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Memory, Self::Sqlite, Self::Postgres, Self::Mariadb, Self::Http, Self::Size];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Memory, Self::Sqlite, Self::File, Self::Postgres, Self::Mariadb, Self::Http, Self::Size];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::File => "file",
             Self::Postgres => "postgres",
             Self::Mariadb => "mariadb",
             Self::Http => "http",
@@ -114,6 +123,7 @@ impl Measure {
             Self::Added => outcome.added,
             Self::BytesPerSession => outcome.bytes_per_session,
             Self::FileBytesPerSession => outcome.file_bytes_per_session,
+            Self::FilesPerSession => outcome.files_per_session,
             Self::LogRestarts => outcome.log_restarts,
             Self::Seconds => outcome.seconds,
         }
@@ -128,6 +138,7 @@ impl Measure {
             Self::Added => "CPU us added",
             Self::BytesPerSession => "bytes each",
             Self::FileBytesPerSession => "file bytes",
+            Self::FilesPerSession => "files",
             Self::LogRestarts => "log restarts",
             Self::Seconds => "seconds",
         }
@@ -150,6 +161,7 @@ pub(super) fn rows(group: Group) -> Vec<Row> {
     match group {
         Group::Memory => memory::rows(),
         Group::Sqlite => sqlite::rows(),
+        Group::File => file::rows(),
         Group::Postgres => postgres::rows(),
         Group::Mariadb => mariadb::rows(),
         Group::Http => http::rows(),
@@ -194,7 +206,7 @@ impl Sides {
         let many = self.with(|side| side.sessions(MILLION).does(operation));
         let few = self.with(|side| side.sessions(TEN_THOUSAND).does(operation));
         Row::new(group, name, many.ours, few.ours)
-            .ceiling(Ceiling::Growth { raw_many: many.raw, raw_few: few.raw, peer_many: many.peer })
+            .ceiling(Ceiling::Growth { raw_many: many.raw, raw_few: few.raw, peer_many: Some(many.peer) })
             .goal(16, Measure::Rate, Target::MedianAtLeast(0.8))
     }
 
@@ -260,7 +272,23 @@ impl Contender {
 
 impl Row {
     fn new(group: Group, name: &'static str, ours: Contender, peer: Contender) -> Self {
-        Self { group, name, ours, peer, ceiling: None, goals: Vec::new(), millis: CELL, is_slow: false }
+        Self {
+            group,
+            name,
+            ours,
+            peer,
+            is_over_limit: false,
+            ceiling: None,
+            goals: Vec::new(),
+            millis: CELL,
+            is_slow: false,
+            most_rounds: u64::MAX,
+        }
+    }
+
+    /// Ours over the limit, where there is no peer. It has no ceiling: the target says what share there is to reach.
+    fn over_limit(group: Group, name: &'static str, ours: Contender, limit: Contender) -> Self {
+        Self { is_over_limit: true, ..Self::new(group, name, ours, limit) }
     }
 
     /// Everyone who is measured for it, each once.
@@ -268,7 +296,9 @@ impl Row {
         let below = match self.ceiling {
             None => Vec::new(),
             Some(Ceiling::Limit(limit)) => vec![limit],
-            Some(Ceiling::Growth { raw_many, raw_few, peer_many }) => vec![raw_many, raw_few, peer_many],
+            Some(Ceiling::Growth { raw_many, raw_few, peer_many }) => {
+                [raw_many, raw_few].into_iter().chain(peer_many).collect()
+            }
         };
         [self.ours, self.peer].into_iter().chain(below).collect()
     }
@@ -316,6 +346,12 @@ impl Row {
 
     fn slow(mut self) -> Self {
         self.is_slow = true;
+        self
+    }
+
+    /// No more pairs than these: each takes minutes.
+    fn rounds(mut self, most: u64) -> Self {
+        self.most_rounds = most;
         self
     }
 }

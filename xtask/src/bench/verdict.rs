@@ -13,6 +13,8 @@ pub(super) enum Target {
     AtLeast(f64),
     /// Of costs: three quarters of the pairs are at most this.
     AtMost(f64),
+    /// Of rates over those of the limit: three quarters of the pairs are at least this, however near to 1.
+    ShareAtLeast(f64),
     /// The median is at least this, however near to 1: a bound on what may be lost, no claim of speed.
     MedianAtLeast(f64),
     /// The median is at most this, in the same way.
@@ -25,8 +27,8 @@ pub(super) enum Target {
 pub(super) struct NearCeiling {
     /// Ours over the ceiling of the row.
     pub(super) of_ceiling: f64,
-    /// Ours over the peer's of all pairs: three quarters of them must not be behind.
-    pub(super) over_peer: Vec<f64>,
+    /// Ours over the peer's of all pairs: three quarters of them must not be behind. `None` where there is no peer.
+    pub(super) over_peer: Option<Vec<f64>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Target {
     /// The one ratio of all pairs that is compared with the target.
     pub(super) fn statistic(self, ratios: &[f64]) -> f64 {
         let quantile = match self {
-            Self::AtLeast(_) => 0.25,
+            Self::AtLeast(_) | Self::ShareAtLeast(_) => 0.25,
             Self::AtMost(_) => 0.75,
             Self::MedianAtLeast(_) | Self::MedianAtMost(_) | Self::None => 0.5,
         };
@@ -51,7 +53,9 @@ impl Target {
 
     fn is_reached(self, ratio: f64) -> bool {
         match self {
-            Self::AtLeast(target) | Self::MedianAtLeast(target) => ratio >= target,
+            Self::AtLeast(target) | Self::ShareAtLeast(target) | Self::MedianAtLeast(target) => {
+                ratio >= target
+            }
             Self::AtMost(target) | Self::MedianAtMost(target) => ratio <= target,
             Self::None => true,
         }
@@ -62,7 +66,7 @@ impl Target {
         match self {
             Self::AtLeast(target) => target < NOISE,
             Self::AtMost(target) => target > 1.0 / NOISE,
-            Self::MedianAtLeast(_) | Self::MedianAtMost(_) => false,
+            Self::ShareAtLeast(_) | Self::MedianAtLeast(_) | Self::MedianAtMost(_) => false,
             Self::None => true,
         }
     }
@@ -91,9 +95,10 @@ impl NearCeiling {
             // A floor that lies within the noise around zero allows anything, so it excuses nothing.
             self.of_ceiling > 0.0
                 && self.of_ceiling <= 1.0 / CEILING_SHARE
-                && quantile(&self.over_peer, 0.75) <= 1.0
+                && self.over_peer.as_deref().is_none_or(|over| quantile(over, 0.75) <= 1.0)
         } else {
-            self.of_ceiling >= CEILING_SHARE && quantile(&self.over_peer, 0.25) >= 1.0
+            self.of_ceiling >= CEILING_SHARE
+                && self.over_peer.as_deref().is_none_or(|over| quantile(over, 0.25) >= 1.0)
         }
     }
 }
@@ -101,7 +106,9 @@ impl NearCeiling {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::AtLeast(target) | Self::MedianAtLeast(target) => f.pad(&format!(">= {target}")),
+            Self::AtLeast(target) | Self::ShareAtLeast(target) | Self::MedianAtLeast(target) => {
+                f.pad(&format!(">= {target}"))
+            }
             Self::AtMost(target) | Self::MedianAtMost(target) => f.pad(&format!("<= {target}")),
             Self::None => f.pad("-"),
         }
@@ -161,7 +168,7 @@ mod tests {
     }
 
     fn near(of_ceiling: f64, over_peer: &[f64]) -> NearCeiling {
-        NearCeiling { of_ceiling, over_peer: over_peer.into() }
+        NearCeiling { of_ceiling, over_peer: Some(over_peer.into()) }
     }
 
     #[test]
@@ -200,6 +207,26 @@ mod tests {
         assert_eq!(costs(&[0.8, 0.9, 1.1]), Verdict::Limit);
         assert_eq!(costs(&[0.8, 1.0, 1.1]), Verdict::Missed);
         assert_eq!(costs(&[]), Verdict::Missed);
+    }
+
+    #[test]
+    fn without_a_peer_nobody_can_be_ahead() {
+        let judge = |of_ceiling, target: Target| {
+            target.judge(&[0.4; 9], Some(&NearCeiling { of_ceiling, over_peer: None }))
+        };
+        assert_eq!(judge(0.8, Target::MedianAtLeast(0.5)), Verdict::Limit);
+        assert_eq!(judge(0.79, Target::MedianAtLeast(0.5)), Verdict::Missed);
+        assert_eq!(judge(1.25, Target::AtMost(0.3)), Verdict::Limit);
+        assert_eq!(judge(1.26, Target::AtMost(0.3)), Verdict::Missed);
+    }
+
+    #[test]
+    fn shares_of_the_limit_are_judged_by_the_lower_quartile_however_near_to_one() {
+        assert_eq!(Target::ShareAtLeast(0.8).judge(&[0.7, 0.9, 0.9], None), Verdict::Met);
+        assert_eq!(Target::ShareAtLeast(0.8).judge(&[0.7, 0.8, 0.9], None), Verdict::Missed);
+        assert_eq!(Target::ShareAtLeast(3.0).judge(&NINE, None), Verdict::Met);
+        assert_eq!(Target::ShareAtLeast(3.1).judge(&NINE, None), Verdict::Missed);
+        assert_eq!(Target::ShareAtLeast(0.8).judge(&[f64::NAN; 3], None), Verdict::Missed);
     }
 
     #[test]
