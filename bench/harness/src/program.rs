@@ -100,7 +100,12 @@ where
     let bytes = resident_bytes().saturating_sub(before) / sessions;
     let mut out = std::io::stdout();
     let file_bytes = files.database_bytes()? / sessions;
-    let ready = serde_json::json!({ "bytes_per_session": bytes, "file_bytes_per_session": file_bytes });
+    let server_bytes = store.server_bytes() / sessions;
+    let ready = serde_json::json!({
+        "bytes_per_session": bytes,
+        "file_bytes_per_session": file_bytes,
+        "server_bytes_per_session": server_bytes,
+    });
     writeln!(out, "{ready}")?;
     out.flush()?;
     for line in std::io::stdin().lock().lines() {

@@ -41,6 +41,7 @@ pub(super) struct Outcome {
     pub(super) log_restarts: f64,
     pub(super) bytes_per_session: f64,
     pub(super) file_bytes_per_session: f64,
+    pub(super) server_bytes_per_session: f64,
 }
 
 pub(super) struct Program {
@@ -84,6 +85,7 @@ impl Program {
         let ready = program.answer()?;
         program.at_rest.bytes_per_session = number(&ready, "bytes_per_session")?;
         program.at_rest.file_bytes_per_session = number(&ready, "file_bytes_per_session")?;
+        program.at_rest.server_bytes_per_session = number(&ready, "server_bytes_per_session")?;
         Ok(program)
     }
 
