@@ -157,15 +157,15 @@ impl Store {
         let (key, bytes) = (self.keys.record(id), encode(new)?);
         let (expected, keep, moment) =
             (revision(expected), self.keep_until(new.expires_at, now), timestamp(now));
-        let mut indexed: &[u8] = b"0";
+        let indexed: [&[u8]; 5] = [&expected, &bytes, &moment, keep.as_bytes(), b"1"];
+        let mut arguments = &indexed[..4];
         loop {
-            let arguments: [&[u8]; 5] = [&expected, &bytes, &moment, keep.as_bytes(), indexed];
-            match self.write(&UPDATE, &key, &arguments).await? {
+            match self.write(&UPDATE, &key, arguments).await? {
                 Value::Int(0) => return Ok(UpdateOutcome::Gone),
                 Value::Int(1) => return Ok(UpdateOutcome::Updated),
-                Value::Int(2) if indexed == b"0" => {
+                Value::Int(2) if arguments.len() < indexed.len() => {
                     self.index(id, new, now).await?;
-                    indexed = b"1";
+                    arguments = &indexed;
                 }
                 there => return Ok(UpdateOutcome::Conflict(current(there)?)),
             }

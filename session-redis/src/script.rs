@@ -22,7 +22,7 @@ macro_rules! script {
 }
 
 pub(crate) static CREATE: LazyLock<Script> = script!("header.lua", "create.lua");
-pub(crate) static UPDATE: LazyLock<Script> = script!("header.lua", "update.lua");
+pub(crate) static UPDATE: LazyLock<Script> = script!("update.lua");
 pub(crate) static TOUCH: LazyLock<Script> = script!("header.lua", "touch.lua");
 pub(crate) static DELETE: LazyLock<Script> = script!("header.lua", "delete.lua");
 pub(crate) static INDEX: LazyLock<Script> = script!("index.lua");

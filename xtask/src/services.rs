@@ -43,14 +43,19 @@ const KNOWN: [&dyn Service; 7] = [
     &PostgresReplica { name: "postgres-replica" },
     &Mariadb { name: "mariadb", fsync: false },
     &Redis { name: "redis", append_only: false },
-    &RedisCluster,
-    &RedisSentinel,
+    &RedisCluster { name: "redis-cluster" },
+    &RedisSentinel { name: "redis-sentinel" },
     &RedisTls,
 ];
 
-/// For measurements, which wait for the disk as a server in use does.
-const BENCHED: [&dyn Service; 2] =
-    [&Postgres { name: "bench-postgres", fsync: true }, &Mariadb { name: "bench-mariadb", fsync: true }];
+/// For measurements. Databases wait for the disk as a server in use does; Redis keeps everything in memory.
+const BENCHED: [&dyn Service; 5] = [
+    &Postgres { name: "bench-postgres", fsync: true },
+    &Mariadb { name: "bench-mariadb", fsync: true },
+    &Redis { name: "bench-redis", append_only: false },
+    &RedisCluster { name: "bench-redis-cluster" },
+    &RedisSentinel { name: "bench-redis-sentinel" },
+];
 
 pub(crate) enum Request {
     Up(Vec<&'static dyn Service>),
@@ -105,9 +110,14 @@ pub(crate) fn of_rows(rows: &[&str]) -> Vec<&'static dyn Service> {
     KNOWN.into_iter().filter(is_needed).collect()
 }
 
-/// The services that a group of the bench needs.
+/// The services that a group of the bench needs: that of its name, and as `redis-cluster` is compared with `redis`,
+/// that of the name's beginning.
 pub(crate) fn of_bench(group: &str) -> Vec<&'static dyn Service> {
-    BENCHED.into_iter().filter(|service| service.name().strip_prefix("bench-") == Some(group)).collect()
+    let kind = group.split('-').next().unwrap_or(group);
+    let is_needed = |service: &&dyn Service| {
+        service.name().strip_prefix("bench-").is_some_and(|name| name == group || name == kind)
+    };
+    BENCHED.into_iter().filter(is_needed).collect()
 }
 
 type Started = (&'static dyn Service, Result<String, String>);
@@ -208,6 +218,19 @@ mod tests {
             let problem = parse(words).err().unwrap();
             let named = words.split_whitespace().last().unwrap_or("up");
             assert!(problem.contains(named), "{words}: {problem}");
+        }
+    }
+
+    #[test]
+    fn groups_of_the_bench_have_servers_of_their_own() {
+        for (group, expected) in [
+            ("memory", vec![]),
+            ("postgres", vec!["bench-postgres"]),
+            ("redis", vec!["bench-redis"]),
+            ("redis-cluster", vec!["bench-redis", "bench-redis-cluster"]),
+            ("redis-sentinel", vec!["bench-redis", "bench-redis-sentinel"]),
+        ] {
+            assert_eq!(names(&of_bench(group)), expected, "{group}");
         }
     }
 

@@ -12,10 +12,12 @@ mod cookies;
 mod cpu;
 mod files;
 mod program;
+mod redis;
 mod run;
 mod store;
 
 pub use cell::{Cell, Operation, Outcome};
 pub use cookies::Cookies;
 pub use program::{Program, Values, serve};
+pub use redis::RedisDatabase;
 pub use store::{Beside, Failure, Store, id, parallel};

@@ -100,10 +100,12 @@ where
     let bytes = resident_bytes().saturating_sub(before) / sessions;
     let mut out = std::io::stdout();
     let taken = files.taken()?;
+    let server_bytes = store.server_bytes() / sessions;
     let ready = serde_json::json!({
         "bytes_per_session": bytes,
         "file_bytes_per_session": taken.bytes / sessions,
         "files_per_session": taken.entries as f64 / sessions as f64,
+        "server_bytes_per_session": server_bytes,
     });
     writeln!(out, "{ready}")?;
     out.flush()?;

@@ -40,6 +40,11 @@ pub trait Store: Sized + Send + Sync + 'static {
         1
     }
 
+    /// What its server took in memory for filling it; zero where that is not known.
+    fn server_bytes(&self) -> u64 {
+        0
+    }
+
     /// Before a cell, outside its time.
     fn prepare(&self, operation: Operation) -> impl Future<Output = Result<(), Failure>> + Send {
         let _ = operation;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bench_harness::{Beside, Cell, Failure, Operation, Program, Store, Values, id, parallel, payload};
+use bench_harness::{
+    Beside, Cell, Failure, Operation, Program, RedisDatabase, Store, Values, id, parallel, payload,
+};
 use bytes::Bytes;
 use rusqlite::Connection;
 use session_core::{
@@ -14,6 +16,7 @@ use session_core::{
 };
 use session_file::{FileBackend, FileConfig};
 use session_memory::MemoryBackend;
+use session_redis::{RedisBackend, RedisConfig};
 use session_sql::mysql::{MysqlBackend, MysqlConfig};
 use session_sql::postgres::{PostgresBackend, PostgresConfig};
 use session_sql::sqlite::{SqliteBackend, SqliteConfig};
@@ -39,6 +42,7 @@ pub(crate) struct Sessions {
     directory: Option<Arc<Path>>,
     writes: u64,
     timed_every: u64,
+    server_bytes: u64,
 }
 
 /// A record of the usual size, to make others of.
@@ -47,6 +51,13 @@ struct Template {
     record: Record,
     /// Where in its data the digits stand that change with each write.
     digits: usize,
+}
+
+/// Who is signed in to the sessions that a store is filled with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Somebody {
+    Nowhere,
+    InEach,
 }
 
 const SECRET: [u8; 32] = [9; 32];
@@ -105,12 +116,46 @@ impl Sessions {
         Self::fill(Arc::new(MysqlBackend::connect(config).await?), &program).await
     }
 
+    pub(crate) async fn in_redis(program: Program) -> Result<Self, Failure> {
+        let mut database = RedisDatabase::find(&program).await?;
+        let backend = RedisBackend::connect(RedisConfig::from_url(&database.url)?).await?;
+        let filled = Self::fill(Arc::new(backend), &program).await?;
+        Ok(Self { server_bytes: database.bytes().await?, ..filled })
+    }
+
+    /// Somebody else is signed in to each of the sessions.
+    pub(crate) async fn in_redis_signed_in(program: Program) -> Result<Self, Failure> {
+        let mut database = RedisDatabase::find(&program).await?;
+        let backend = RedisBackend::connect(RedisConfig::from_url(&database.url)?).await?;
+        let filled = Self::fill_with(Arc::new(backend), &program, Somebody::InEach).await?;
+        Ok(Self { server_bytes: database.bytes().await?, ..filled })
+    }
+
+    /// What has one database only.
+    pub(crate) async fn in_named_redis(program: Program, kind: &str) -> Result<Self, Failure> {
+        let prefix = format!("{}:", program.database()?);
+        let config = RedisConfig::from_url(&program.server(kind)?)?.with_prefix(prefix);
+        Self::fill(Arc::new(RedisBackend::connect(config).await?), &program).await
+    }
+
     async fn fill(backend: Arc<dyn SessionBackend>, program: &Program) -> Result<Self, Failure> {
+        Self::fill_with(backend, program, Somebody::Nowhere).await
+    }
+
+    async fn fill_with(
+        backend: Arc<dyn SessionBackend>,
+        program: &Program,
+        somebody: Somebody,
+    ) -> Result<Self, Failure> {
         let values = program.values;
         let ids = Numbered::default();
         let manager = SessionManager::builder(Arc::clone(&backend)).ids(ids).build()?;
         let creator = manager.clone();
-        parallel(0..program.sessions, move |_| create(creator.clone(), values)).await?;
+        parallel(0..program.sessions, move |number| {
+            let principal = (somebody == Somebody::InEach).then(|| format!("user-{number:07}"));
+            create(creator.clone(), values, principal)
+        })
+        .await?;
         let first = backend.load(session_id(0), now()).await?.ok_or("no session was created")?;
         let revisions: Arc<[AtomicI64]> = (0..program.sessions).map(|_| AtomicI64::new(0)).collect();
         let (reader, known) = (Arc::clone(&backend), Arc::clone(&revisions));
@@ -133,6 +178,7 @@ impl Sessions {
             directory: None,
             writes: 0,
             timed_every: 1,
+            server_bytes: 0,
         })
     }
 
@@ -195,6 +241,10 @@ impl Store for Sessions {
 
     fn timed_every(&self) -> u64 {
         self.timed_every
+    }
+
+    fn server_bytes(&self) -> u64 {
+        self.server_bytes
     }
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {
@@ -288,8 +338,11 @@ impl Template {
     }
 }
 
-async fn create(manager: SessionManager, values: Values) -> Result<(), Failure> {
+async fn create(manager: SessionManager, values: Values, principal: Option<String>) -> Result<(), Failure> {
     let session = manager.open(None).await?;
+    if let Some(principal) = principal {
+        session.sign_in(&principal)?;
+    }
     for (key, value) in payload::values(values, 0) {
         session.insert([key.as_str()], value)?;
     }

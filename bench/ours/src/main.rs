@@ -7,6 +7,7 @@ mod map;
 mod raw_file;
 mod raw_mariadb;
 mod raw_postgres;
+mod raw_redis;
 mod raw_sqlite;
 mod site;
 
@@ -18,6 +19,7 @@ use map::SharedMap;
 use raw_file::RawFile;
 use raw_mariadb::RawMariadb;
 use raw_postgres::RawPostgres;
+use raw_redis::RawRedis;
 use raw_sqlite::{RawSqlite, Synchronous};
 use site::Site;
 
@@ -31,6 +33,10 @@ fn main() -> Result<(), Failure> {
         "file_power_loss" => serve(program, |program| Sessions::in_files(program, Durability::PowerLoss)),
         "postgres" => serve(program, Sessions::in_postgres),
         "mariadb" => serve(program, Sessions::in_mariadb),
+        "redis" => serve(program, Sessions::in_redis),
+        "redis_signed_in" => serve(program, Sessions::in_redis_signed_in),
+        "redis_cluster" => serve(program, |program| Sessions::in_named_redis(program, "REDIS_CLUSTER")),
+        "redis_sentinel" => serve(program, |program| Sessions::in_named_redis(program, "REDIS_SENTINEL")),
         "http" => serve(program, Site::open),
         "http_floor" => serve(program, floor::open),
         "raw_file" => serve(program, |program| RawFile::open(program, Durability::ProcessCrash)),
@@ -38,6 +44,7 @@ fn main() -> Result<(), Failure> {
         "raw_map" => serve(program, SharedMap::open),
         "raw_mariadb" => serve(program, RawMariadb::open),
         "raw_postgres" => serve(program, RawPostgres::open),
+        "raw_redis" => serve(program, RawRedis::open),
         "raw_sqlite" => serve(program, |program| RawSqlite::open(program, Synchronous::Normal)),
         "raw_sqlite_power_loss" => serve(program, |program| RawSqlite::open(program, Synchronous::Full)),
         other => Err(format!("no such store: {other}").into()),

@@ -18,9 +18,9 @@ pub(crate) struct SharedMap {
 
 /// [`payload::READ`]. The other values are passed over, and checked to be JSON.
 #[derive(Deserialize)]
-struct OneValue {
+pub(crate) struct OneValue {
     #[serde(rename = "entry_10_title")]
-    read: String,
+    pub(crate) read: String,
 }
 
 impl SharedMap {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bench_harness::{Cell, Failure, Operation, Program, Store, id, parallel, payload};
+use bench_harness::{Cell, Failure, Operation, Program, RedisDatabase, Store, id, parallel, payload};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -13,6 +13,8 @@ use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{MemoryStore, SessionStore};
 use tower_sessions_moka_store::MokaStore;
+use tower_sessions_redis_store::RedisStore;
+use tower_sessions_redis_store::fred::prelude::{ClientLike as _, Config, Pool};
 use tower_sessions_sqlx_store::{MySqlStore, PostgresStore, SqliteStore};
 
 /// A filled store.
@@ -24,6 +26,7 @@ pub(crate) struct TowerSessions<S> {
     first_new: Arc<AtomicU64>,
     writes: u64,
     timed_every: u64,
+    server_bytes: u64,
 }
 
 impl TowerSessions<MemoryStore> {
@@ -87,6 +90,17 @@ impl TowerSessions<MySqlStore> {
     }
 }
 
+impl TowerSessions<RedisStore<Pool>> {
+    /// As many connections as its documentation has.
+    pub(crate) async fn in_redis(program: Program) -> Result<Self, Failure> {
+        let mut database = RedisDatabase::find(&program).await?;
+        let pool = Pool::new(Config::from_url(&database.url)?, None, None, None, 6)?;
+        pool.init().await?;
+        let filled = Self::fill(RedisStore::new(pool), &program).await?;
+        Ok(Self { server_bytes: database.bytes().await?, ..filled })
+    }
+}
+
 async fn open(options: SqliteConnectOptions) -> Result<(SqliteStore, SqlitePool), Failure> {
     let pool = SqlitePool::connect_with(options).await?;
     let store = SqliteStore::new(pool.clone());
@@ -117,7 +131,15 @@ impl<S: SessionStore + Clone> TowerSessions<S> {
         })
         .await?;
         let next = Arc::new(AtomicU64::new(program.sessions));
-        Ok(Self { store, template, first_new: Arc::new(AtomicU64::new(0)), next, writes: 0, timed_every: 1 })
+        Ok(Self {
+            store,
+            template,
+            first_new: Arc::new(AtomicU64::new(0)),
+            next,
+            writes: 0,
+            timed_every: 1,
+            server_bytes: 0,
+        })
     }
 
     async fn load(&self, session: u64) -> Result<Record, Failure> {
@@ -161,6 +183,10 @@ impl<S: SessionStore + Clone> Store for TowerSessions<S> {
 
     fn timed_every(&self) -> u64 {
         self.timed_every
+    }
+
+    fn server_bytes(&self) -> u64 {
+        self.server_bytes
     }
 
     async fn operate(&mut self, operation: Operation, session: u64) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 -- What the scripts know of record format 1 (record_format.rs). Positions count from 1 here.
 -- Revisions are compared by ==, which compares bytes. Times are 48 bits, so a Lua number holds them
 -- exactly; < on strings would follow the server's locale.
-local HEADER, PRINCIPAL = 37, 255
+local HEADER = 37
 
 local function time(bytes, at)
     return struct.unpack('>I6', bytes, at)
@@ -9,11 +9,6 @@ end
 
 local function expires_at(header)
     return time(header, 10)
-end
-
--- The last instant that an index may take the record to be alive.
-local function ends(header)
-    return math.max(time(header, 10), time(header, 22))
 end
 
 -- The principal's field, length included: equal exactly if the principals are.
@@ -27,9 +22,10 @@ local function is_readable(header)
     return #header >= HEADER and header:byte(1) == 1 and expires_at(header) <= last and time(header, 22) <= last
 end
 
--- The header and the principal of the record at KEYS[1]; nil if there is none, a table if that is an error.
+-- The header and the principal, of 255 bytes at most, of the record at KEYS[1]; nil if there is none, a table if that is
+-- an error. The numbers are texts: the server turns others into such, which takes as long as reading the record.
 local function read()
-    local header = redis.pcall('GETRANGE', KEYS[1], 0, HEADER + PRINCIPAL - 1)
+    local header = redis.pcall('GETRANGE', KEYS[1], '0', '291')
     if header == '' and redis.call('EXISTS', KEYS[1]) == 0 then
         return nil
     end

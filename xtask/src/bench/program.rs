@@ -42,6 +42,7 @@ pub(super) struct Outcome {
     pub(super) bytes_per_session: f64,
     pub(super) file_bytes_per_session: f64,
     pub(super) files_per_session: f64,
+    pub(super) server_bytes_per_session: f64,
 }
 
 pub(super) struct Program {
@@ -86,6 +87,7 @@ impl Program {
         program.at_rest.bytes_per_session = number(&ready, "bytes_per_session")?;
         program.at_rest.file_bytes_per_session = number(&ready, "file_bytes_per_session")?;
         program.at_rest.files_per_session = number(&ready, "files_per_session")?;
+        program.at_rest.server_bytes_per_session = number(&ready, "server_bytes_per_session")?;
         Ok(program)
     }
 

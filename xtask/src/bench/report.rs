@@ -41,13 +41,16 @@ load, update, create: a verb of the store with a record of 256 B in six values. 
 peer: tower-sessions 0.14 with its store of that kind, unless named. limit: a concurrent map of shared bytes; plain
   rusqlite, read on the calling thread, written by one thread with c rows in each commit, without indexes; files in
   one directory, read on the calling thread, written beside and moved into place by c threads without locks; plain
-  sqlx, two connections with c rows in flight between them, without indexes; of requests, a layer that finds the
-  cookie, digests the token, looks into a map and decodes one value.
+  sqlx, two connections with c rows in flight between them, without indexes; redis-rs, GET and SET of the values
+  on one connection (raw client: as the peer); of requests, a layer that finds the cookie, digests the token, looks
+  into a map and decodes one value.
 without a peer: ratio and target are over the limit.
-10^6 over 10^4, during a purge, c=64 over c=16: ours against ours, with fewer sessions, undisturbed, or fewer tasks.
+10^6 over 10^4, during a purge, c=64 over c=16, over one server: ours against ours, with fewer sessions, undisturbed,
+  fewer tasks, or one server.
 ceiling: the limit; of 10^6 over 10^4, what ours would do if it lost as little as the limit does from 10^4 to 10^6.
 log restarts: how often in a cell a checkpoint let the write-ahead log start anew. file bytes: what the database or the
-  directories take on the disk, by session; files: how many entries of the file system.
+  directories take on the disk, by session; files: how many entries of the file system. server bytes: growth of what
+  the server has allocated, by session, judged as such and not by the ratio.
 met: the ratio reaches the target. limit: not reached, but at least 0.8 of the ceiling (of costs: at most 1.25 times
   it), and no peer is ahead (of 10^6 over 10^4: with as many sessions).
 reported: no target, or one within 1.3x, which is noise.";
@@ -72,9 +75,10 @@ impl Line {
                 (Some(median(&raw_many)), Some(median(&peer) * kept), over_peer)
             }
         };
+        let judged = if goal.target.is_absolute() { ours.clone() } else { ratios.clone() };
         let (ours, peer) = (median(&ours), median(&peer));
         let near = ceiling.map(|ceiling| NearCeiling { of_ceiling: ours / ceiling, over_peer });
-        let verdict = goal.target.judge(&ratios, near.as_ref());
+        let verdict = goal.target.judge(&judged, near.as_ref());
         let (peer, limit) = if row.is_over_limit { (None, Some(peer)) } else { (Some(peer), limit) };
         Self {
             group: row.group.name(),
@@ -316,6 +320,19 @@ mod tests {
         let goal = Goal { tasks: 1, measure: Measure::P50, target: Target::MedianAtMost(0.5) };
         let line = Line::new(&rows[0], &goal, |_| vec![1.0; 3]);
         assert_eq!((line.limit, line.ceiling, line.verdict), (None, None, Verdict::Missed));
+    }
+
+    #[test]
+    fn bytes_of_a_server_are_judged_whatever_the_peer_takes() {
+        let rows = rows(Group::Redis);
+        let row = rows.iter().find(|row| row.name == "a million sessions").unwrap();
+        let line = |ours: f64, peer: f64| {
+            Line::new(row, &row.goals[0], |contender| vec![if contender == row.ours { ours } else { peer }])
+        };
+        let (small, large) = (line(596.0, 298.0), line(597.0, 1194.0));
+        assert_eq!((small.ratio(), small.verdict), (2.0, Verdict::Met));
+        assert_eq!((large.ratio(), large.verdict), (0.5, Verdict::Missed));
+        assert!(large.to_string().ends_with("0.50  <= 596B missed"), "{large}");
     }
 
     #[test]

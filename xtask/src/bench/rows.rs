@@ -6,6 +6,7 @@ mod http;
 mod mariadb;
 mod memory;
 mod postgres;
+mod redis;
 mod sqlite;
 
 use std::fmt;
@@ -20,6 +21,9 @@ pub(super) enum Group {
     File,
     Postgres,
     Mariadb,
+    Redis,
+    RedisCluster,
+    RedisSentinel,
     Http,
     Size,
 }
@@ -90,6 +94,8 @@ pub(super) enum Measure {
     FileBytesPerSession,
     /// Entries of the file system, directories included.
     FilesPerSession,
+    /// Of the server's memory.
+    ServerBytesPerSession,
     /// How often the write-ahead log was started anew, which takes a complete checkpoint.
     LogRestarts,
     /// How long the cell took, where it does not end by time.
@@ -97,8 +103,18 @@ pub(super) enum Measure {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Memory, Self::Sqlite, Self::File, Self::Postgres, Self::Mariadb, Self::Http, Self::Size];
+    pub(super) const ALL: [Self; 10] = [
+        Self::Memory,
+        Self::Sqlite,
+        Self::File,
+        Self::Postgres,
+        Self::Mariadb,
+        Self::Redis,
+        Self::RedisCluster,
+        Self::RedisSentinel,
+        Self::Http,
+        Self::Size,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -107,6 +123,9 @@ impl Group {
             Self::File => "file",
             Self::Postgres => "postgres",
             Self::Mariadb => "mariadb",
+            Self::Redis => "redis",
+            Self::RedisCluster => "redis-cluster",
+            Self::RedisSentinel => "redis-sentinel",
             Self::Http => "http",
             Self::Size => "size",
         }
@@ -124,6 +143,7 @@ impl Measure {
             Self::BytesPerSession => outcome.bytes_per_session,
             Self::FileBytesPerSession => outcome.file_bytes_per_session,
             Self::FilesPerSession => outcome.files_per_session,
+            Self::ServerBytesPerSession => outcome.server_bytes_per_session,
             Self::LogRestarts => outcome.log_restarts,
             Self::Seconds => outcome.seconds,
         }
@@ -139,6 +159,7 @@ impl Measure {
             Self::BytesPerSession => "bytes each",
             Self::FileBytesPerSession => "file bytes",
             Self::FilesPerSession => "files",
+            Self::ServerBytesPerSession => "server bytes",
             Self::LogRestarts => "log restarts",
             Self::Seconds => "seconds",
         }
@@ -164,6 +185,9 @@ pub(super) fn rows(group: Group) -> Vec<Row> {
         Group::File => file::rows(),
         Group::Postgres => postgres::rows(),
         Group::Mariadb => mariadb::rows(),
+        Group::Redis => redis::rows(),
+        Group::RedisCluster => redis::several_servers(group, ours("redis_cluster")),
+        Group::RedisSentinel => redis::several_servers(group, ours("redis_sentinel")),
         Group::Http => http::rows(),
         Group::Size => memory::size(),
     }
@@ -385,6 +409,43 @@ mod tests {
     }
 
     #[test]
+    fn loads_from_redis_have_to_be_ahead_of_both_peers_and_close_to_the_limit() {
+        let rows = rows(Group::Redis);
+        let targets = |name| -> Vec<_> {
+            let row = rows.iter().find(|row| row.name == name).unwrap();
+            let rates = row.goals.iter().filter(|goal| goal.measure == Measure::Rate);
+            rates.map(|goal| (goal.tasks, goal.target)).collect()
+        };
+        let over_peers = [1.0, 1.3, 1.8].map(Target::AtLeast);
+        for name in ["load", "load, actix-session"] {
+            assert!(targets(name).into_iter().eq([1, 16, 64].into_iter().zip(over_peers)), "{name}");
+        }
+        assert_eq!(
+            targets("load, raw client"),
+            [1, 16, 64].map(|tasks| (tasks, Target::MedianAtLeast(0.85)))
+        );
+        for name in ["a million sessions", "a million, signed in"] {
+            let row = rows.iter().find(|row| row.name == name).unwrap();
+            let is_at_rest = row.contenders().iter().all(|contender| contender.operation.is_none());
+            assert!(is_at_rest && row.is_slow && row.ours.sessions == MILLION, "{name}");
+        }
+    }
+
+    #[test]
+    fn rows_of_several_servers_compare_ours_with_ours() {
+        for (group, store) in
+            [(Group::RedisCluster, "redis_cluster"), (Group::RedisSentinel, "redis_sentinel")]
+        {
+            for row in rows(group) {
+                assert_eq!(
+                    (row.ours.store, row.peer.store, row.peer.program),
+                    (store, "redis", "bench-ours")
+                );
+            }
+        }
+    }
+
+    #[test]
     fn rows_that_are_only_shown_have_no_target() {
         let named = |name| {
             let rows: Vec<_> = Group::ALL.into_iter().flat_map(rows).collect();
@@ -396,6 +457,9 @@ mod tests {
             ("load during a purge", true),
             ("bytes of a row", false),
             ("update, checkpoints running", false),
+            ("load, raw client", true),
+            ("load over one server", false),
+            ("a million, signed in", true),
         ] {
             assert_eq!(named(name).has_target(), has_target, "{name}");
         }

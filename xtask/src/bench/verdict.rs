@@ -19,6 +19,8 @@ pub(super) enum Target {
     MedianAtLeast(f64),
     /// The median is at most this, in the same way.
     MedianAtMost(f64),
+    /// Ours itself, and no ratio, is at most this.
+    BytesAtMost(f64),
     /// Shown, not judged.
     None,
 }
@@ -46,7 +48,7 @@ impl Target {
         let quantile = match self {
             Self::AtLeast(_) | Self::ShareAtLeast(_) => 0.25,
             Self::AtMost(_) => 0.75,
-            Self::MedianAtLeast(_) | Self::MedianAtMost(_) | Self::None => 0.5,
+            Self::MedianAtLeast(_) | Self::MedianAtMost(_) | Self::BytesAtMost(_) | Self::None => 0.5,
         };
         self::quantile(ratios, quantile)
     }
@@ -56,7 +58,7 @@ impl Target {
             Self::AtLeast(target) | Self::ShareAtLeast(target) | Self::MedianAtLeast(target) => {
                 ratio >= target
             }
-            Self::AtMost(target) | Self::MedianAtMost(target) => ratio <= target,
+            Self::AtMost(target) | Self::MedianAtMost(target) | Self::BytesAtMost(target) => ratio <= target,
             Self::None => true,
         }
     }
@@ -66,12 +68,19 @@ impl Target {
         match self {
             Self::AtLeast(target) => target < NOISE,
             Self::AtMost(target) => target > 1.0 / NOISE,
-            Self::ShareAtLeast(_) | Self::MedianAtLeast(_) | Self::MedianAtMost(_) => false,
+            Self::ShareAtLeast(_) | Self::MedianAtLeast(_) | Self::MedianAtMost(_) | Self::BytesAtMost(_) => {
+                false
+            }
             Self::None => true,
         }
     }
 
-    /// Judges the ratios of all pairs.
+    /// Whether ours itself is judged, not a ratio.
+    pub(super) fn is_absolute(self) -> bool {
+        matches!(self, Self::BytesAtMost(_))
+    }
+
+    /// Judges the ratios of all pairs; [of ours itself](Self::is_absolute) what was measured.
     pub(super) fn judge(self, ratios: &[f64], ceiling: Option<&NearCeiling>) -> Verdict {
         if self.is_within_noise() {
             Verdict::Reported
@@ -85,7 +94,7 @@ impl Target {
     }
 
     fn is_of_costs(self) -> bool {
-        matches!(self, Self::AtMost(_) | Self::MedianAtMost(_))
+        matches!(self, Self::AtMost(_) | Self::MedianAtMost(_) | Self::BytesAtMost(_))
     }
 }
 
@@ -110,6 +119,7 @@ impl std::fmt::Display for Target {
                 f.pad(&format!(">= {target}"))
             }
             Self::AtMost(target) | Self::MedianAtMost(target) => f.pad(&format!("<= {target}")),
+            Self::BytesAtMost(target) => f.pad(&format!("<= {target}B")),
             Self::None => f.pad("-"),
         }
     }
@@ -248,6 +258,16 @@ mod tests {
         assert_eq!(Target::MedianAtMost(1.1).judge(&[1.0, 1.2, 1.2], None), Verdict::Missed);
         assert_eq!(Target::MedianAtLeast(0.8).judge(&[0.1, 0.8, 0.9], None), Verdict::Met);
         assert_eq!(Target::MedianAtLeast(0.8).judge(&[0.7, 0.7, 0.9], None), Verdict::Missed);
+    }
+
+    #[test]
+    fn bytes_are_judged_as_they_are() {
+        let target = Target::BytesAtMost(596.0);
+        assert!(target.is_absolute() && !Target::MedianAtMost(1.1).is_absolute());
+        assert_eq!(target.to_string(), "<= 596B");
+        assert_eq!(target.judge(&[596.0], None), Verdict::Met);
+        assert_eq!(target.judge(&[597.0], None), Verdict::Missed);
+        assert_eq!(target.judge(&[], None), Verdict::Missed);
     }
 
     #[test]

@@ -6,14 +6,16 @@ use super::resp::{Resp, expect};
 use super::service::{Service, Setup};
 
 #[derive(Debug)]
-pub(crate) struct RedisCluster;
+pub(crate) struct RedisCluster {
+    pub(crate) name: &'static str,
+}
 
 const MASTERS: usize = 3;
 const NODES: usize = 2 * MASTERS;
 
 impl Service for RedisCluster {
     fn name(&self) -> &'static str {
-        "redis-cluster"
+        self.name
     }
 
     fn programs(&self) -> &'static [&'static str] {

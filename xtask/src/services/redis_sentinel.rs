@@ -6,7 +6,9 @@ use super::resp::{Resp, expect};
 use super::service::{Service, Setup};
 
 #[derive(Debug)]
-pub(crate) struct RedisSentinel;
+pub(crate) struct RedisSentinel {
+    pub(crate) name: &'static str,
+}
 
 /// What the sentinels call the master.
 const MASTER: &str = "sessions";
@@ -15,7 +17,7 @@ const DATA: [&str; 2] = ["redis-0.conf", "redis-1.conf"];
 
 impl Service for RedisSentinel {
     fn name(&self) -> &'static str {
-        "redis-sentinel"
+        self.name
     }
 
     fn programs(&self) -> &'static [&'static str] {
