@@ -42,7 +42,8 @@ impl Batches {
             update: statement(format!(
                 "UPDATE {table} AS s SET revision = b.revision, expires_at = b.expires_at, \
                  deadline = b.deadline, touched_at = b.touched_at, principal = b.principal, meta = b.meta, \
-                 data = b.data, filed_at = LEAST(s.filed_at, b.expires_at) FROM unnest({RECORDS}, $9::bigint[], $10::bigint[]) AS b({COLUMNS}, now, expected) \
+                 data = b.data, filed_at = LEAST(s.filed_at, b.expires_at) \
+                 FROM unnest({RECORDS}, $9::bigint[], $10::bigint[]) AS b({COLUMNS}, now, expected) \
                  WHERE s.id = b.id AND s.expires_at > b.now AND s.revision = b.expected RETURNING s.id"
             )),
             touch: statement(format!(

@@ -61,7 +61,7 @@ impl SqliteBackend {
     /// # Errors
     ///
     /// - [`Config`](ErrorKind::Config): the file's directory does not exist, or the file, and it may not be
-    ///   created; its file system cannot do WAL; the table's name or a duration is out of its limits.
+    ///   created; its file system cannot do WAL; the table's name, a duration or a count is out of its limits.
     /// - [`SchemaMissing`](ErrorKind::SchemaMissing): a table of that name has other columns; or it is
     ///   not complete, and `auto_migrate` is off.
     /// - [`Unavailable`](ErrorKind::Unavailable): the file cannot be opened or written.
@@ -72,6 +72,10 @@ impl SqliteBackend {
         let (patience, capacity) = (config.busy_timeout, config.queue_capacity.get());
         if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&patience) {
             let detail = format!("a busy timeout of {patience:?}; at least 1 ms, at most an hour");
+            return Err(Error::describe(ErrorKind::Config, detail));
+        }
+        if capacity > MOST_WAITING {
+            let detail = format!("a queue of {capacity}; at most {MOST_WAITING}");
             return Err(Error::describe(ErrorKind::Config, detail));
         }
         let verbs = Arc::new(Verbs::new(&table));
@@ -223,6 +227,8 @@ impl SessionBackend for SqliteBackend {
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// A queue takes its memory at once.
+const MOST_WAITING: usize = 1 << 20;
 
 const PURGE_CHUNK: usize = 500;
 

@@ -39,7 +39,7 @@ pub struct SqliteConfig {
     pub busy_timeout: Duration,
 
     /// How many verbs may wait for the writer, and as many for the readers, before further ones are
-    /// `Overloaded`. Default 1024; costs the memory of the records that wait.
+    /// `Overloaded`. Default 1024, at most 1,048,576; costs the memory of the records that wait.
     pub queue_capacity: NonZeroUsize,
 
     /// Threads that read, each with a connection of its own, and as many connections for loads on the calling

@@ -1,6 +1,7 @@
 //! Databases that cannot be used, for good or for now: a typed error each time, and what was stored stays.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ async fn values_out_of_their_limits_are_refused_before_anything_is_made() {
         config.clone().with_table("sessions\"; DROP TABLE users; --"),
         config.clone().with_busy_timeout(Duration::ZERO),
         config.clone().with_busy_timeout(Duration::MAX),
+        config.clone().with_queue_capacity(NonZeroUsize::new((1 << 20) + 1).unwrap()),
+        config.clone().with_queue_capacity(NonZeroUsize::MAX),
     ] {
         assert_eq!(refused(config).await.kind(), ErrorKind::Config);
     }
