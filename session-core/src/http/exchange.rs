@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::OnceCell;
@@ -172,9 +172,10 @@ impl RequestSession {
     pub async fn open(&self) -> Result<Session> {
         self.shared.asked.store(true, Ordering::Relaxed);
         let session = self.shared.cell.get_or_try_init(|| self.shared.find()).await?;
-        // Looked at after the cell is filled, and set before `finish` looks into the cell again: one of them sees the
-        // other.
-        if self.shared.finished.load(Ordering::SeqCst) {
+        // Looked at after the cell is filled, and set before `finish` looks into the cell again: with a fence in between
+        // here and there, one of them sees the other.
+        fence(Ordering::SeqCst);
+        if self.shared.finished.load(Ordering::Relaxed) {
             session.close();
         }
         Ok(session.clone())
@@ -193,7 +194,8 @@ impl Shared {
     /// The session, if it has been opened. If not, one that is opened from now on takes no changes.
     fn session_or_finish(&self) -> Option<&Session> {
         self.cell.get().or_else(|| {
-            self.finished.store(true, Ordering::SeqCst);
+            self.finished.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
             self.cell.get()
         })
     }
