@@ -232,8 +232,9 @@ impl<DB: Server> Connections<DB> {
         let parked = parking.as_deref().map(|parking| site.take(parking));
         let borrowed = match parked {
             Some(Ok(borrowed)) => borrowed,
-            // A seeker until there is a connection.
-            None | Some(Err(_)) => match timeout(self.acquire_timeout, self.ask_pool(site)).await {
+            // A seeker until there is a connection. Asking takes tens of kilobytes, which most calls would carry about in
+            // vain.
+            None | Some(Err(_)) => match timeout(self.acquire_timeout, Box::pin(self.ask_pool(site))).await {
                 Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => return Err(self.time_is_up()),
                 Ok(Err(error)) => return Err(from_connecting(error)),
                 Ok(Ok(borrowed)) => borrowed,
