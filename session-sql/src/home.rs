@@ -8,7 +8,7 @@ use std::thread;
 use session_core::{Error, ErrorKind, Result};
 use tokio::runtime::{Builder, EnterGuard, Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 /// A runtime to do I/O on. Clones share it; one of the driver's own ends with the last.
 #[derive(Clone, Debug)]
@@ -59,18 +59,25 @@ impl Home {
         self.runtime.enter()
     }
 
-    /// Runs `work` to its end there, whether or not anybody waits.
+    /// Has `work` done there to its end, whether or not anybody waits.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let home = self.clone();
+        self.runtime.spawn(async move {
+            let result = work.await;
+            drop(home);
+            result
+        })
+    }
+
+    /// The same, and waits for it.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let home = self.clone();
-        let task = self.runtime.spawn(async move {
-            let result = work.await;
-            drop(home);
-            result
-        });
-        task.await.unwrap_or_else(|error| Err(abandoned(&error)))
+        self.spawn(work).await.unwrap_or_else(|error| Err(abandoned(&error)))
     }
 }
 
