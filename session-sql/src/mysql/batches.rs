@@ -1,11 +1,13 @@
-//! The verbs for several sessions at once. The server tells of an `UPDATE` or `DELETE` only how many rows it has met; so
-//! a transaction locks the rows, decides by what it has read which of them match, and changes those.
-//! `docs/adr/0015-batches-on-mariadb-lock-first.md` says why in these statements.
+//! The verbs for several sessions at once. The server tells of an `UPDATE` or `DELETE` only how many rows it has met. An
+//! update's own revision tells which, if not all; for the others a transaction locks the rows, decides by what it has
+//! read which of them match, and changes those. `docs/adr/0015-batches-on-mariadb-are-transactions.md` says why.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use session_core::{CreateOutcome, DeleteOutcome, Record, Result, SessionId, Timestamp, UpdateOutcome};
+use session_core::{
+    CreateOutcome, DeleteOutcome, ErrorKind, Record, Result, SessionId, Timestamp, UpdateOutcome,
+};
 use sqlx::mysql::MySqlRow;
 use sqlx::{Encode, Executor as _, MySql, MySqlConnection, SqlStr, Type};
 
@@ -28,6 +30,7 @@ pub(super) struct Batches {
     find: Sizes,
     there: Sizes,
     lock: Sizes,
+    revisions: Sizes,
     unheld: Sizes,
     update: Sizes,
     touch: Sizes,
@@ -69,10 +72,13 @@ impl Batches {
             find: select(COLUMNS, ""),
             there: select("id", ""),
             lock: select("id, revision, expires_at", " ORDER BY id FOR UPDATE"),
+            revisions: select("id, revision", ""),
             unheld: select("id", " ORDER BY id FOR UPDATE SKIP LOCKED"),
             update: Sizes::new(|places| {
                 let values = VALUES.map(|column| format!("{column} = {}", value(places)));
-                update(places, &format!("{}, {FILED}", values.join(", ")))
+                let update = update(places, &format!("{}, {FILED}", values.join(", ")));
+                let number = number(places);
+                format!("{update} AND expires_at > {number} AND revision = {number}")
             }),
             touch: Sizes::new(|places| {
                 let number = number(places);
@@ -93,8 +99,9 @@ impl Batches {
     /// Every statement, in the size of so many.
     #[cfg(test)]
     pub(super) fn with_places(&self, count: usize) -> impl Iterator<Item = &SqlStr> {
-        let Self { verbs: _, insert: _, find, there, lock, unheld, update, touch, remove } = self;
-        [find, there, lock, unheld, update, touch, remove].into_iter().map(move |sizes| sizes.of(count).1)
+        let Self { verbs: _, insert: _, find, there, lock, revisions, unheld, update, touch, remove } = self;
+        let all = [find, there, lock, revisions, unheld, update, touch, remove];
+        all.into_iter().map(move |sizes| sizes.of(count).1)
     }
 
     /// `sql` for these ids, with places to spare.
@@ -129,6 +136,57 @@ impl Batches {
             rest = others;
         }
         Ok(())
+    }
+
+    /// Updates the rows that match. The transaction is to be ended.
+    async fn update_matching(
+        &self,
+        connection: &mut MySqlConnection,
+        updates: &[&Update],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        connection.execute(sqlx::raw_sql(BEGIN)).await?;
+        let ids: Vec<SessionId> = updates.iter().map(|update| update.id).collect();
+        let updated = self.update(updates, &ids).execute(&mut *connection).await?.rows_affected();
+        if updated == ids.len() as u64 {
+            return Ok(ids.into_iter().collect());
+        }
+        // What it has changed stays locked until the end, and shows by its revision.
+        let rows = self.query(&self.revisions, &ids).ids().statement.fetch_all(connection).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            found.insert(session_id(row)?, row.integer(1)?);
+        }
+        let is_there = |update: &&&Update| {
+            found.get(&update.id).is_some_and(|revision| *revision == Some(update.record.revision.as_i64()))
+        };
+        let there: HashSet<SessionId> = updates.iter().filter(is_there).map(|update| update.id).collect();
+        if there.len() as u64 == updated {
+            return Ok(there);
+        }
+        let detail = "a session had the revision already that an update brings";
+        Err(Failure::describe(ErrorKind::Internal, detail).with_remedy(Remedy::Singly))
+    }
+
+    /// The statement for these updates, whose ids these are.
+    fn update<'q>(&self, updates: &[&'q Update], ids: &'q [SessionId]) -> Statement<'q> {
+        let records = updates.iter().map(|update| &update.record);
+        let numbers = |places: Places<'q>, number: fn(&Record) -> i64| {
+            places.ids().values(records.clone().map(|record| Some(number(record))))
+        };
+        let bytes = |places: Places<'q>, bytes: fn(&'q Record) -> Option<&'q [u8]>| {
+            places.ids().values(records.clone().map(bytes))
+        };
+        let places = self.query(&self.update, ids);
+        let places = numbers(places, |record| record.revision.as_i64());
+        let places = numbers(places, |record| record.expires_at.as_millis());
+        let places = numbers(places, |record| record.deadline.as_millis());
+        let places = numbers(places, |record| record.touched_at.as_millis());
+        let places = bytes(places, |record| record.principal.as_ref().map(|name| name.as_str().as_bytes()));
+        let places = bytes(places, |record| Some(&record.meta));
+        let places = bytes(places, |record| Some(&record.data));
+        let places = places.ids();
+        let places = places.ids().values(updates.iter().map(|update| Some(update.now.as_millis())));
+        places.ids().values(updates.iter().map(|update| Some(update.expected.as_i64()))).statement
     }
 
     /// Locks the rows of `calls` and changes those that match. The transaction is to be ended.
@@ -252,31 +310,6 @@ trait Locking: Request {
     fn change<'q>(batches: &Batches, calls: &[&'q Self], ids: &'q [SessionId]) -> Statement<'q>;
 }
 
-impl Locking for Update {
-    fn matches(&self, row: &Locked) -> bool {
-        row.is_live(self.now) && row.revision == Some(self.expected.as_i64())
-    }
-
-    fn change<'q>(batches: &Batches, calls: &[&'q Self], ids: &'q [SessionId]) -> Statement<'q> {
-        let records = calls.iter().map(|update| &update.record);
-        let numbers = |places: Places<'q>, number: fn(&Record) -> i64| {
-            places.ids().values(records.clone().map(|record| Some(number(record))))
-        };
-        let bytes = |places: Places<'q>, bytes: fn(&'q Record) -> Option<&'q [u8]>| {
-            places.ids().values(records.clone().map(bytes))
-        };
-        let places = batches.query(&batches.update, ids);
-        let places = numbers(places, |record| record.revision.as_i64());
-        let places = numbers(places, |record| record.expires_at.as_millis());
-        let places = numbers(places, |record| record.deadline.as_millis());
-        let places = numbers(places, |record| record.touched_at.as_millis());
-        let places = bytes(places, |record| record.principal.as_ref().map(|name| name.as_str().as_bytes()));
-        let places = bytes(places, |record| Some(&record.meta));
-        let places = bytes(places, |record| Some(&record.data));
-        places.ids().statement
-    }
-}
-
 impl Locking for Touch {
     fn matches(&self, row: &Locked) -> bool {
         let is_time = row.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::MAX.as_millis());
@@ -337,6 +370,17 @@ where
         calls: &[&C],
     ) -> Result<HashSet<SessionId>, Failure> {
         let result = self.change_locked(connection, calls).await;
+        end(connection, result).await
+    }
+}
+
+impl Changes<Update> for Batches {
+    async fn change(
+        &self,
+        connection: &mut MySqlConnection,
+        updates: &[&Update],
+    ) -> Result<HashSet<SessionId>, Failure> {
+        let result = self.update_matching(connection, updates).await;
         end(connection, result).await
     }
 }
