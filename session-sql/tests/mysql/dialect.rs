@@ -84,6 +84,9 @@ pub(crate) const GOLDEN_INSERTS: &str = r"SELECT CONCAT('INSERT INTO {t} (id, re
       COALESCE(CONCAT('X\'', HEX(principal), '\''), 'NULL'), ', X\'', HEX(meta), '\', X\'', HEX(data), '\');')
       FROM {t} ORDER BY id";
 
+/// Which database a connection is in.
+pub(crate) const DATABASE: &str = "SELECT DATABASE()";
+
 /// As SQL.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -153,4 +156,10 @@ pub(crate) async fn distinct(table: &Table) -> Config {
 /// Ends those connections.
 pub(crate) async fn end_distinct(table: &Table) {
     table.execute("KILL CONNECTION USER {t}@'%'").await.unwrap();
+}
+
+/// Makes an account, and a database of its own, whose names and whose password are this.
+pub(crate) fn account(name: &str) -> Vec<String> {
+    let user = format!("CREATE USER `{name}`@`%` IDENTIFIED BY '{name}'");
+    vec![user, format!("CREATE DATABASE `{name}`"), format!("GRANT ALL ON `{name}`.* TO `{name}`@`%`")]
 }

@@ -45,5 +45,7 @@ mod statements;
 mod tables;
 mod tls;
 mod transactions;
+#[path = "../server/urls.rs"]
+mod urls;
 #[path = "../server/verbs.rs"]
 mod verbs;

@@ -71,6 +71,9 @@ pub(crate) const GOLDEN: &str = "sessions.postgres.sql";
 pub(crate) const GOLDEN_INSERTS: &str = "SELECT format('INSERT INTO {t} VALUES (%L, %s, %s, %s, %s, %L, %L, %L);', \
      id, revision, expires_at, deadline, touched_at, principal, meta, data) FROM {t} ORDER BY id";
 
+/// Which database a connection is in.
+pub(crate) const DATABASE: &str = "SELECT current_database()::text";
+
 /// As SQL.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -136,4 +139,10 @@ pub(crate) async fn distinct(table: &Table) -> Config {
 pub(crate) async fn end_distinct(table: &Table) {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{t}'";
     assert!(!table.rows(end).await.is_empty());
+}
+
+/// Makes an account, and a database of its own, whose names and whose password are this.
+pub(crate) fn account(name: &str) -> Vec<String> {
+    let role = format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{name}'");
+    vec![role, format!("CREATE DATABASE \"{name}\" OWNER \"{name}\"")]
 }

@@ -49,5 +49,7 @@ mod statements;
 mod tables;
 mod tls;
 mod unlogged;
+#[path = "../server/urls.rs"]
+mod urls;
 #[path = "../server/verbs.rs"]
 mod verbs;
