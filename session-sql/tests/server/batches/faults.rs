@@ -136,6 +136,8 @@ fn a_damaged_row_is_its_own_calls_alone() {
         assert_eq!(touched, [Ok(true), Ok(true), Ok(true), damaged.map(|_: Option<Record>| true)]);
         let _ = backend.delete(id(999), None, now()).await.unwrap();
         assert_eq!(table.dump().await, before);
+        // An expiry before all time is damage, not an end: an unconditional delete removes this one, too.
+        table.execute(&format!("UPDATE {{t}} SET expires_at = -5 WHERE id = {}", sql_id(5))).await.unwrap();
         let calls = (0..6).map(|number| {
             let backend = backend.clone();
             async move { backend.delete(id(number), None, now()).await.unwrap() }
