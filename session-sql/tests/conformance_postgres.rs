@@ -1,161 +1,39 @@
 //! The conformance suite on the Postgres driver, against the server in `SESSION_TEST_POSTGRES`.
 
-use std::env;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::num::NonZeroU32;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use conformance_tests::{Damage, Harness, Promises, async_trait};
-use session_core::{Error, ErrorKind, Result, SessionBackend, SessionId};
-use session_sql::postgres::{PostgresBackend, PostgresConfig};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+#[path = "server/conformance.rs"]
+mod conformance;
 
-/// Where the suite waits no longer for what does not come.
-const PATIENCE: Duration = Duration::from_secs(60);
+mod dialect {
+    pub(crate) use session_sql::postgres::{PostgresBackend as Backend, PostgresConfig as Config};
+    pub(crate) use sqlx::PgConnection as Connection;
 
-/// The limits of those who talk to a server that may not answer.
-const SHORT: Duration = Duration::from_secs(3);
+    pub(crate) const NAME: &str = "postgres";
+    pub(crate) const SERVER: &str = "SESSION_TEST_POSTGRES";
+    pub(crate) const LIST: &str = "tests/conformance_postgres.expected";
 
-/// Namespaces are tables of one schema.
-#[derive(Debug)]
-struct Postgres {
-    config: PostgresConfig,
-}
+    /// Every column, as bytes.
+    pub(crate) const SCANNED: &str = "id, int8send(revision), int8send(expires_at), int8send(deadline), \
+                                      int8send(touched_at), principal, meta, data";
 
-impl Postgres {
-    async fn connect(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
-        Ok(Arc::new(PostgresBackend::connect(self.config.clone().with_table(namespace)).await?))
+    pub(crate) fn quoted(name: &str) -> String {
+        format!("\"{name}\"")
     }
 
-    /// A connection that the driver does not know of.
-    async fn raw(&self) -> Result<PgConnection> {
-        PgConnection::connect_with(&self.config.connection).await.map_err(internal)
-    }
-}
-
-#[async_trait]
-impl Harness for Postgres {
-    fn name(&self) -> &str {
-        "postgres"
+    pub(crate) fn bytes(bytes: &[u8]) -> String {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("'\\x{hex}'")
     }
 
-    fn promises(&self) -> Promises {
-        Promises::default()
-            .with_list()
-            .with_purge()
-            .with_durability()
-            .with_shared_handles()
-            .with_network()
-            .with_scan()
-            .with_damage()
-    }
-
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn SessionBackend>> {
-        self.connect(namespace).await
-    }
-
-    /// Also those that a `LIKE` would take for it, or that are the name of something beside its table.
-    fn similar_namespaces(&self, namespace: &str) -> Vec<String> {
-        let all_but_the_last = &namespace[..namespace.len() - 1];
-        vec![format!("{namespace}b"), all_but_the_last.to_owned(), format!("{all_but_the_last}_")]
-    }
-
-    async fn second_handle(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
-        self.connect(namespace).await.map(Some)
-    }
-
-    async fn server(&self) -> Result<Option<SocketAddr>> {
-        let (host, port) = (self.config.connection.get_host(), self.config.connection.get_port());
-        let mut found =
-            (host, port).to_socket_addrs().map_err(|error| Error::new(ErrorKind::Config, error))?;
-        Ok(found.next())
-    }
-
-    async fn open_through(
-        &self,
-        namespace: &str,
-        address: SocketAddr,
-    ) -> Result<Option<Arc<dyn SessionBackend>>> {
-        let mut config = self.config.clone().with_table(namespace).with_max_connections(NonZeroU32::MIN);
-        config.connection = config.connection.host(&address.ip().to_string()).port(address.port());
-        let config = config.with_connect_timeout(SHORT).with_acquire_timeout(SHORT);
-        let config = config.with_lock_timeout(SHORT).with_statement_timeout(SHORT);
-        Ok(Some(Arc::new(PostgresBackend::connect(config).await?)))
-    }
-
-    async fn reopen(&self, namespace: &str) -> Result<Option<Arc<dyn SessionBackend>>> {
-        self.connect(namespace).await.map(Some)
-    }
-
-    async fn scan(&self, namespace: &str) -> Result<Option<Vec<Bytes>>> {
-        let sql = format!(
-            "SELECT id, int8send(revision), int8send(expires_at), int8send(deadline), int8send(touched_at), \
-             principal, meta, data FROM \"{namespace}\""
-        );
-        let mut connection = self.raw().await?;
-        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await.map_err(internal)?;
-        let mut pieces = Vec::new();
-        for row in rows {
-            for column in 0..row.len() {
-                let piece: Option<Vec<u8>> = row.try_get(column).map_err(internal)?;
-                pieces.extend(piece.map(Bytes::from));
-            }
-        }
-        Ok(Some(pieces))
-    }
-
-    async fn damage(&self, namespace: &str, id: SessionId, damage: Damage) -> Result<Option<bool>> {
-        let (change, bytes) = match damage {
-            Damage::Meta(bytes) => ("meta = $2", bytes),
-            Damage::Data(bytes) => ("data = $2", bytes),
-            // No revision is negative.
-            Damage::Unreadable => ("revision = -octet_length($2)", Bytes::from_static(b"x")),
-            _ => return Ok(None),
-        };
-        let sql = format!("UPDATE \"{namespace}\" SET {change} WHERE id = $1");
-        let update = sqlx::query(AssertSqlSafe(sql)).bind(&id.as_bytes()[..]).bind(&bytes[..]);
-        let result = update.execute(&mut self.raw().await?).await.map_err(internal)?;
-        Ok(Some(result.rows_affected() == 1))
-    }
-
-    async fn discard(&self, namespace: &str) {
-        let sql = format!(
+    pub(crate) fn drop(namespace: &str) -> String {
+        format!(
             "SET client_min_messages = error; DROP TABLE IF EXISTS \"{namespace}\" CASCADE; \
              DROP FUNCTION IF EXISTS \"{namespace}_text\""
-        );
-        let dropped = async { self.raw().await?.execute(AssertSqlSafe(sql)).await.map_err(internal) };
-        if let Err(error) = dropped.await {
-            eprintln!("{namespace} cannot be dropped: {error:?}");
-        }
+        )
     }
-}
-
-fn internal(error: sqlx::Error) -> Error {
-    Error::new(ErrorKind::Internal, error)
 }
 
 fn main() -> ExitCode {
-    let Ok(url) = env::var("SESSION_TEST_POSTGRES") else {
-        eprintln!("SESSION_TEST_POSTGRES is not set: no server for the suite on postgres");
-        let allowed = env::var_os("SESSION_TEST_ALLOW_MISSING").is_some_and(|value| value == "1");
-        return if allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    };
-    match PostgresConfig::from_url(&url) {
-        // Cases run side by side, some with several handles, and servers allow 100 connections by default.
-        Ok(config) => {
-            let few = NonZeroU32::MIN.saturating_add(3);
-            let config = config.with_auto_migrate(true).with_max_connections(few);
-            // A busy machine is no reason to give up.
-            let config = config.with_connect_timeout(PATIENCE).with_acquire_timeout(PATIENCE);
-            let config = config.with_lock_timeout(PATIENCE).with_statement_timeout(PATIENCE);
-            conformance_tests::run(Postgres { config }, "tests/conformance_postgres.expected")
-        }
-        Err(error) => {
-            eprintln!("SESSION_TEST_POSTGRES cannot be used: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    conformance::run()
 }

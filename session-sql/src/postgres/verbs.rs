@@ -3,6 +3,7 @@
 //! again at what that has left.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use session_core::{
     CreateOutcome, Cursor, DeleteOutcome, ErrorKind, Listing, Principal, Record, Revision, SessionId,
@@ -26,6 +27,8 @@ pub(super) struct Verbs {
     delete: SqlStr,
     delete_revision: SqlStr,
     purge: SqlStr,
+    /// Up to where purges have gone by the order of expiry since the last one that found nothing more.
+    purged_to: AtomicI64,
     list: SqlStr,
     list_of_principal: SqlStr,
     /// Whether connections keep the statements prepared.
@@ -77,16 +80,18 @@ impl Verbs {
                 "DELETE FROM {table} WHERE id = $1 AND expires_at > $2 AND revision = $3"
             )),
             // The arrays are made once, where a subquery might run again with another result for each row. Rows that
-            // others hold are theirs to change or purge.
+            // others hold are theirs to change or purge. Those of the array are locked, so each is still in its place,
+            // unless somebody was at it when the statement began: then it stays for the next one.
             purge: statement(format!(
-                "WITH due AS (SELECT id, expires_at <= $1 AS is_dead FROM {table} WHERE filed_at <= $1 \
-                 ORDER BY filed_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+                "WITH due AS (SELECT ctid AS place, filed_at, expires_at <= $1 AS is_dead FROM {table} \
+                 WHERE filed_at BETWEEN $3 AND $1 ORDER BY filed_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
                  dead AS (DELETE FROM {table} WHERE expires_at <= $1 \
-                 AND id = ANY (ARRAY(SELECT id FROM due WHERE is_dead)) RETURNING id), \
+                 AND ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead)) RETURNING 1), \
                  live AS (UPDATE {table} SET filed_at = expires_at \
-                 WHERE id = ANY (ARRAY(SELECT id FROM due WHERE is_dead IS NOT TRUE))) \
-                 SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM dead)"
+                 WHERE ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead IS NOT TRUE))) \
+                 SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM dead), (SELECT max(filed_at) FROM due)"
             )),
+            purged_to: AtomicI64::new(i64::MIN),
             list: list(""),
             list_of_principal: list(" AND principal = $4"),
             cached,
@@ -198,17 +203,40 @@ impl Verbs {
         Err(contended())
     }
 
-    /// A pass of the purge, which looks at no more than `rows`.
+    /// A pass of the purge, which looks at no more than `rows`. It goes on where the last one has ended: while somebody
+    /// has a snapshot open, the index keeps an entry of every row that was removed, and a pass from the beginning would
+    /// go by all of them. Only from the beginning is it known that there is no more.
     pub(super) async fn purge(
         &self,
         connection: &mut PgConnection,
         now: Timestamp,
         rows: usize,
     ) -> Result<Pass, Failure> {
-        let purge = self.query(&self.purge).bind(now.as_millis()).bind(saturated(rows));
+        let from = self.purged_to.load(Ordering::Relaxed);
+        let (mut pass, mut to) = self.purge_from(connection, from, now, rows).await?;
+        if pass.due < rows && from > i64::MIN {
+            let (rest, end) = self.purge_from(connection, i64::MIN, now, rows - pass.due).await?;
+            pass.due += rest.due;
+            pass.removed += rest.removed;
+            to = end;
+        }
+        let to = to.filter(|_| pass.due >= rows).unwrap_or(i64::MIN);
+        self.purged_to.store(to, Ordering::Relaxed);
+        Ok(pass)
+    }
+
+    /// What was due from a time on, and the latest such time.
+    async fn purge_from(
+        &self,
+        connection: &mut PgConnection,
+        from: i64,
+        now: Timestamp,
+        rows: usize,
+    ) -> Result<(Pass, Option<i64>), Failure> {
+        let purge = self.query(&self.purge).bind(now.as_millis()).bind(saturated(rows)).bind(from);
         let row = purge.fetch_one(connection).await?;
         let count = |index| Ok::<_, Failure>(usize::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0));
-        Ok(Pass { due: count(0)?, removed: count(1)? })
+        Ok((Pass { due: count(0)?, removed: count(1)? }, row.try_get(2)?))
     }
 
     /// A page of live sessions behind `after`, without the damaged ones.

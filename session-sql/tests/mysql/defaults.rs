@@ -2,27 +2,16 @@
 
 use session_core::{ErrorKind, SessionBackend};
 use session_sql::mysql::MysqlBackend;
-use sqlx::Executor;
-use sqlx::mysql::MySqlPoolOptions;
 
-use crate::common::{create, id, now, principal, record, with_table};
+use crate::common::{create, id, now, pool, principal, record, with_table};
 
 #[test]
 fn a_pool_of_the_application_works_whatever_its_settings() {
     with_table(async |table| {
-        let pool = MySqlPoolOptions::new()
-            .max_connections(1)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    let settings = "SET time_zone = '-11:00'; SET sql_mode = ''; SET NAMES latin1; \
-                                    SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
-                                    SET collation_connection = latin1_swedish_ci";
-                    connection.execute(sqlx::raw_sql(settings)).await.map(drop)
-                })
-            })
-            .connect_with(table.config.connection.clone())
-            .await
-            .unwrap();
+        let settings = "SET time_zone = '-11:00'; SET sql_mode = ''; SET NAMES latin1; \
+                        SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+                        SET collation_connection = latin1_swedish_ci";
+        let pool = pool(table, 1, settings);
         let unready = table.config.clone().with_auto_migrate(false);
         let error = MysqlBackend::from_pool(pool.clone(), unready).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::SchemaMissing, "{error:?}");
@@ -42,10 +31,7 @@ fn a_pool_of_the_application_works_whatever_its_settings() {
 #[test]
 fn a_pool_that_does_not_commit_is_refused() {
     with_table(async |table| {
-        let pool = MySqlPoolOptions::new().max_connections(1).after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("SET autocommit = 0").await.map(drop) })
-        });
-        let pool = pool.connect_lazy_with(table.config.connection.clone());
+        let pool = pool(table, 1, "SET autocommit = 0");
         let error = MysqlBackend::from_pool(pool, table.config.clone()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
         assert!(error.to_string().contains("autocommit"), "{error}");

@@ -135,12 +135,12 @@ async fn a_server_that_has_ended_is_left_and_may_be_the_next_one_again() {
     let url = url_of(&servers.each_ref().map(|server| server.port), "clerk", "");
     let backend = MysqlBackend::connect(config(&url)).await.unwrap();
     for (stopped, expected) in [(0, "second"), (1, "first"), (0, "second")] {
-        servers[stopped].kill();
+        servers[stopped].crash();
         assert_eq!(until_answered(async || data(&backend).await).await, expected);
         servers[stopped].run(&[]).await;
     }
     // The old primary is a replica when it comes back, and nobody has met it meanwhile.
-    servers[1].kill();
+    servers[1].crash();
     servers[1].run(&["--read-only"]).await;
     assert_eq!(until_answered(async || data(&backend).await).await, "first");
 }
@@ -151,7 +151,7 @@ async fn a_server_that_ends_before_it_was_used_is_left() {
     let Some(mut servers) = two_servers().await else { return };
     let url = url_of(&servers.each_ref().map(|server| server.port), "clerk", "");
     let backend = MysqlBackend::connect(config(&url).with_acquire_timeout(LONG)).await.unwrap();
-    servers[0].kill();
+    servers[0].crash();
     assert_eq!(data(&backend).await.unwrap(), "second");
 }
 

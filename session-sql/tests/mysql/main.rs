@@ -6,14 +6,22 @@
 #![cfg(feature = "mysql")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not recognised as tests")]
 
+#[path = "../server/batches/mod.rs"]
 mod batches;
+#[path = "../server/cancellation.rs"]
 mod cancellation;
 #[path = "../shared/certificates.rs"]
 mod certificates;
+#[path = "../server/common.rs"]
 mod common;
+#[path = "../server/damage.rs"]
 mod damage;
 mod defaults;
+mod dialect;
+mod errors;
+#[path = "../server/faults.rs"]
 mod faults;
+#[path = "../server/golden.rs"]
 mod golden;
 #[path = "../shared/golden_sessions.rs"]
 mod golden_sessions;
@@ -21,14 +29,23 @@ mod hosts;
 mod private_server;
 #[path = "../shared/proxy.rs"]
 mod proxy;
+#[path = "../server/purge.rs"]
 mod purge;
-#[path = "../shared/purges.rs"]
-mod purges;
+mod purge_costs;
+#[path = "../server/races.rs"]
 mod races;
 #[path = "../shared/records.rs"]
 mod records;
+#[path = "../server/runtimes.rs"]
 mod runtimes;
 mod schema;
 mod server;
+mod statements;
+#[path = "../server/tables.rs"]
+mod tables;
 mod tls;
+mod transactions;
+#[path = "../server/urls.rs"]
+mod urls;
+#[path = "../server/verbs.rs"]
 mod verbs;

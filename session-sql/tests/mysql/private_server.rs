@@ -57,7 +57,7 @@ impl PrivateServer {
         Some(server)
     }
 
-    /// Starts it, again after [`kill`](Self::kill), and waits until it lets somebody in.
+    /// Starts it, again after [`kill`](Self::crash), and waits until it lets somebody in.
     pub(crate) async fn run(&mut self, arguments: &[&str]) {
         let mut command = self.command("mariadbd");
         command.arg("--no-defaults").arg(format!("--datadir={}", self.path("data").display()));
@@ -75,7 +75,7 @@ impl PrivateServer {
     }
 
     /// Ends it at once, as a crash does.
-    pub(crate) fn kill(&mut self) {
+    pub(crate) fn crash(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             let _ = process.wait();
@@ -125,7 +125,7 @@ impl PrivateServer {
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
-        self.kill();
+        self.crash();
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::common::{NOW, Table, at, create, hex, id, now, principal, record, shown, with_table};
+use crate::common::{NOW, Table, at, create, id, now, principal, record, shown, sql_id, with_table};
 use session_core::{ErrorKind, SessionBackend};
 use session_sql::mysql::{MysqlBackend, MysqlConfig, schema_sql};
 
@@ -80,27 +80,6 @@ fn schema_sql_makes_what_migrate_makes() {
 }
 
 #[test]
-fn schema_sql_refuses_what_is_no_name() {
-    let error = schema_sql("sessions; DROP TABLE users").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-}
-
-#[test]
-fn many_may_migrate_at_once() {
-    with_table(async |table| {
-        for _ in 0..3 {
-            let tasks: Vec<_> =
-                (0..16).map(|_| tokio::spawn(MysqlBackend::migrate(table.config.clone()))).collect();
-            for task in tasks {
-                task.await.unwrap().unwrap();
-            }
-            create(&table.connect().await, 1, record("x")).await;
-            table.execute("DROP VIEW {t}_json; DROP TABLE {t}").await.unwrap();
-        }
-    });
-}
-
-#[test]
 fn what_is_missing_is_found_at_connect_and_completed_by_migrate() {
     with_table(async |table| {
         let error = refused(without_migration(table)).await;
@@ -153,16 +132,6 @@ fn tables_of_others_are_refused_and_left_alone() {
 }
 
 #[test]
-fn columns_computed_by_others_do_not_disturb() {
-    with_table(async |table| {
-        MysqlBackend::migrate(table.config.clone()).await.unwrap();
-        let add = "ALTER TABLE {t} ADD COLUMN size BIGINT GENERATED ALWAYS AS (LENGTH(data)) STORED";
-        table.execute(add).await.unwrap();
-        create(&MysqlBackend::connect(without_migration(table)).await.unwrap(), 1, record("x")).await;
-    });
-}
-
-#[test]
 fn a_table_may_be_in_another_database() {
     with_table(async |table| {
         let config = table.config.clone().with_table(format!("{0}.{0}", table.name));
@@ -174,30 +143,6 @@ fn a_table_may_be_in_another_database() {
         create(&backend, 1, record("[7]")).await;
         assert_eq!(table.texts("SELECT JSON_VALUE(data, '$[0]') FROM {t}.{t}_json").await, ["7"]);
         assert_eq!(refused(without_migration(table)).await.kind(), ErrorKind::SchemaMissing);
-    });
-}
-
-#[test]
-fn words_of_sql_and_long_names_are_tables_like_others() {
-    with_table(async |table| {
-        table.execute("CREATE DATABASE {t}").await.unwrap();
-        let names = ["select", "table", "_", "user", &"x".repeat(48)];
-        let mut backends = Vec::new();
-        for (number, name) in (1..).zip(names) {
-            let config = table.config.clone().with_table(format!("{}.{name}", table.name));
-            MysqlBackend::migrate(config.clone()).await.unwrap();
-            let backend = MysqlBackend::connect(config.with_auto_migrate(false)).await.unwrap();
-            create(&backend, number, record("x").with_principal(principal("alice"))).await;
-            backends.push((number, backend));
-        }
-        for (number, backend) in backends {
-            let page = backend.list(principal("alice").as_ref(), None, 10, now()).await.unwrap();
-            assert_eq!(page.sessions.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(number)]);
-            assert_eq!(backend.purge_expired(now(), 10).await.unwrap().removed, 0);
-            assert!(backend.touch(id(number), now(), now()).await.unwrap());
-            let _ = backend.delete(id(number), None, now()).await.unwrap();
-        }
-        table.execute("DROP DATABASE {t}").await.unwrap();
     });
 }
 
@@ -244,7 +189,7 @@ fn the_view_shows_documents_and_survives_everything_else() {
         let damage = format!(
             "UPDATE {{t}} SET expires_at = -5, deadline = 9223372036854775807, \
                               principal = X'ff' WHERE id = {}",
-            hex(6)
+            sql_id(6)
         );
         assert_eq!(table.execute(&damage).await.unwrap(), 1);
 

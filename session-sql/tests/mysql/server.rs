@@ -15,7 +15,7 @@ async fn a_server_that_was_killed_comes_back_with_what_it_acknowledged() {
     let config = server.config().with_acquire_timeout(Duration::from_millis(500));
     let backend = MysqlBackend::connect(config).await.unwrap();
     create(&backend, 1, record("x")).await;
-    server.kill();
+    server.crash();
     for _ in 0..3 {
         let started = Instant::now();
         let error = backend.load(id(1), now()).await.unwrap_err();
@@ -175,7 +175,7 @@ async fn a_server_that_takes_no_writes_is_unavailable_and_can_be_read() {
     let account = "CREATE USER reader@'%' IDENTIFIED BY 'x'; GRANT ALL ON shop.* TO reader@'%'";
     administrator.execute(sqlx::raw_sql(account)).await.unwrap();
     administrator.close().await.unwrap();
-    server.kill();
+    server.crash();
     server.run(&["--read-only"]).await;
     let mut config = config;
     config.connection = config.connection.username("reader").password("x");

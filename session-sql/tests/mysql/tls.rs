@@ -12,7 +12,7 @@ use sqlx::{Connection, MySqlConnection, Row};
 const LONG: Duration = Duration::from_secs(60);
 
 async fn run_with(server: &mut PrivateServer, Signed { certificate, key }: &Signed) {
-    server.kill();
+    server.crash();
     let certificate = server.file("server.pem", certificate);
     let key = server.file("server.key", key);
     let files = [format!("--ssl-cert={}", certificate.display()), format!("--ssl-key={}", key.display())];

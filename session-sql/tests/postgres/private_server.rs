@@ -91,8 +91,12 @@ impl PrivateServer {
         self.end("-INT");
     }
 
-    /// Ends it by a signal. SIGQUIT is a crash: it leaves everything as it is, to be recovered.
-    pub(crate) fn end(&mut self, signal: &str) {
+    /// Ends it at once: it leaves everything as it is, to be recovered.
+    pub(crate) fn crash(&mut self) {
+        self.end("-QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
         if let Some(mut process) = self.process.take() {
             let signalled = Command::new("kill").args([signal, &process.id().to_string()]).status();
             if !signalled.is_ok_and(|status| status.success()) {

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::common::{Table, create, id, now, principal, record, shown, with_table};
+use crate::common::{Table, create, hold, id, now, principal, record, shown, with_table};
 use session_core::{ErrorKind, SessionBackend};
 use session_sql::postgres::{PostgresBackend, PostgresConfig, schema_sql};
 use sqlx::Row;
@@ -75,27 +75,6 @@ fn schema_sql_makes_what_migrate_makes() {
 }
 
 #[test]
-fn schema_sql_refuses_what_is_no_name() {
-    let error = schema_sql("sessions; DROP TABLE users").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-}
-
-#[test]
-fn many_may_migrate_at_once() {
-    with_table(async |table| {
-        for _ in 0..3 {
-            let tasks: Vec<_> =
-                (0..16).map(|_| tokio::spawn(PostgresBackend::migrate(table.config.clone()))).collect();
-            for task in tasks {
-                task.await.unwrap().unwrap();
-            }
-            create(&table.connect().await, 1, record("x")).await;
-            table.execute("DROP TABLE {t} CASCADE; DROP FUNCTION {t}_text").await.unwrap();
-        }
-    });
-}
-
-#[test]
 fn what_is_missing_is_found_at_connect_and_completed_by_migrate() {
     with_table(async |table| {
         let error = refused(without_migration(table)).await;
@@ -143,16 +122,6 @@ fn tables_of_others_are_refused_and_left_alone() {
 }
 
 #[test]
-fn columns_computed_by_others_do_not_disturb() {
-    with_table(async |table| {
-        PostgresBackend::migrate(table.config.clone()).await.unwrap();
-        let add = "ALTER TABLE {t} ADD COLUMN size bigint GENERATED ALWAYS AS (octet_length(data)) STORED";
-        table.execute(add).await.unwrap();
-        create(&PostgresBackend::connect(without_migration(table)).await.unwrap(), 1, record("x")).await;
-    });
-}
-
-#[test]
 fn a_table_may_be_in_a_schema() {
     with_table(async |table| {
         let config = table.config.clone().with_table(format!("{0}.{0}", table.name));
@@ -164,30 +133,6 @@ fn a_table_may_be_in_a_schema() {
         create(&backend, 1, record("[7]")).await;
         assert_eq!(table.texts("SELECT data ->> 0 FROM {t}.{t}_json").await, ["7"]);
         assert_eq!(refused(without_migration(table)).await.kind(), ErrorKind::SchemaMissing);
-    });
-}
-
-#[test]
-fn words_of_sql_and_long_names_are_tables_like_others() {
-    with_table(async |table| {
-        table.execute("CREATE SCHEMA {t}").await.unwrap();
-        let names = ["select", "table", "_", "user", &"x".repeat(48)];
-        let mut backends = Vec::new();
-        for (number, name) in (1..).zip(names) {
-            let config = table.config.clone().with_table(format!("{}.{name}", table.name));
-            PostgresBackend::migrate(config.clone()).await.unwrap();
-            let backend = PostgresBackend::connect(config.with_auto_migrate(false)).await.unwrap();
-            create(&backend, number, record("x").with_principal(principal("alice"))).await;
-            backends.push((number, backend));
-        }
-        for (number, backend) in backends {
-            let page = backend.list(principal("alice").as_ref(), None, 10, now()).await.unwrap();
-            assert_eq!(page.sessions.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(number)]);
-            assert_eq!(backend.purge_expired(now(), 10).await.unwrap().removed, 0);
-            assert!(backend.touch(id(number), now(), now()).await.unwrap());
-            let _ = backend.delete(id(number), None, now()).await.unwrap();
-        }
-        table.execute("SET client_min_messages = error; DROP SCHEMA {t} CASCADE").await.unwrap();
     });
 }
 
@@ -257,5 +202,20 @@ fn the_view_shows_documents_and_survives_everything_else() {
         assert_eq!((text(5, 4), text(5, 5), text(5, 6)), (None, None, Some("[1]".to_owned())));
         let views = "SELECT data ->> 'views' FROM {t}_json WHERE data ->> 'views' IS NOT NULL";
         assert_eq!(table.texts(views).await, ["3"]);
+    });
+}
+
+#[test]
+fn a_migration_waits_for_another_with_an_end() {
+    with_table(async |table| {
+        let lock = hold(table, "SELECT pg_advisory_xact_lock(hashtext('session-kit {t}'))").await;
+        let waiting = tokio::spawn(PostgresBackend::migrate(table.config.clone()));
+        let blocked = "SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%{t}%'";
+        while table.rows(blocked).await.is_empty() {
+            assert!(!waiting.is_finished(), "it did not wait");
+            tokio::task::yield_now().await;
+        }
+        drop(lock);
+        waiting.await.unwrap().unwrap();
     });
 }

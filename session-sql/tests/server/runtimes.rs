@@ -3,11 +3,12 @@
 use std::sync::mpsc;
 use std::thread;
 
-use crate::common::{Table, create, id, now, record, with_table};
 use session_core::{ErrorKind, SessionBackend};
-use session_sql::postgres::PostgresBackend;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+
+use crate::common::{Table, create, hold, id, now, record, with_table};
+use crate::dialect::{Backend, LOCK_TABLE};
 
 fn of_one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -18,7 +19,7 @@ fn of_several_threads() -> Runtime {
 }
 
 /// So many at once that several connections would be made, if several may be.
-async fn load_at_once(backend: &PostgresBackend) {
+async fn load_at_once(backend: &Backend) {
     let mut loads = JoinSet::new();
     for _ in 0..12 {
         let backend = backend.clone();
@@ -34,14 +35,14 @@ fn with_table_outside(test: impl FnOnce(&Table) + Send) {
     with_table(async |table| thread::scope(|scope| scope.spawn(|| test(table)).join().unwrap()));
 }
 
-fn connect(runtime: &Runtime, table: &Table) -> PostgresBackend {
+fn connect(runtime: &Runtime, table: &Table) -> Backend {
     let backend = runtime.block_on(table.connect());
     runtime.block_on(create(&backend, 1, record("x")));
     backend
 }
 
 /// Uses the backend on a runtime that is busy from then on, until the sender is dropped.
-fn keep_busy(backend: &PostgresBackend) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+fn keep_busy(backend: &Backend) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let (release, released) = mpsc::channel();
     let (busy, is_busy) = mpsc::channel();
     let backend = backend.clone();
@@ -110,9 +111,7 @@ fn a_verb_under_way_when_its_runtime_ends_is_unavailable() {
         let first = of_several_threads();
         let backend = connect(&first, table);
         let other = of_one_thread();
-        let mut lock = other.block_on(table.raw());
-        let sql = table.named("BEGIN; LOCK TABLE {t} IN ACCESS EXCLUSIVE MODE");
-        other.block_on(sqlx::Executor::execute(&mut lock, sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))).unwrap();
+        let lock = other.block_on(hold(table, LOCK_TABLE));
         let mut waiting = Box::pin(backend.load(id(1), now()));
         other.block_on(async {
             std::future::poll_fn(|context| {

@@ -1,11 +1,12 @@
-//! What purges of both drivers meet: sessions whose expiry was moved, and callers at work.
+//! Purges of sessions whose expiry was moved, beside callers at work and others who write rows.
 
 use std::collections::HashMap;
 
-use session_core::{SessionBackend, SessionId, Timestamp, UpdateOutcome};
+use session_core::{Purged, SessionBackend, SessionId, Timestamp, UpdateOutcome};
 use tokio::task::JoinSet;
 
-use crate::records::{NOW, at, create, id, now, record};
+use crate::common::{NOW, Table, at, create, id, now, record, with_table};
+use crate::dialect::{self, COUNT};
 
 /// Calls until there is no more. How many were removed, by how many calls.
 pub(crate) async fn purge_all(backend: &impl SessionBackend, now: Timestamp, limit: usize) -> (u64, usize) {
@@ -124,4 +125,77 @@ pub(crate) async fn purge_beside_callers<B: SessionBackend + Clone + 'static>(ba
     }
     assert_eq!(purge_all(backend, dead, LIMIT).await, (0, 1));
     assert_eq!(purge_all(backend, later, LIMIT).await.0 as usize, kept.len());
+}
+
+/// Fills the table with sessions that were filed under `filed_at` and expire at `expires_at`, SQL over `seq`.
+pub(crate) async fn fill(table: &Table, kind: &str, rows: u32, filed_at: &str, expires_at: &str) {
+    let sql = format!(
+        "INSERT INTO {{t}} (id, revision, expires_at, deadline, touched_at, meta, data, filed_at) \
+         SELECT {}, 4294967297, {expires_at}, 9 * {NOW}, {NOW}, '', '', {filed_at} FROM {}",
+        dialect::digest(&format!("concat('{kind}', seq)")),
+        dialect::series(rows)
+    );
+    table.execute(&sql).await.unwrap();
+}
+
+#[test]
+fn no_session_is_filed_later_than_it_expires() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let expiries = move_expiries(&backend, 180).await;
+        let late = format!("{COUNT} WHERE filed_at > expires_at");
+        assert_eq!(table.texts(&late).await, ["0"]);
+        // Whoever puts it off leaves the index alone: all but those that were brought forward.
+        let left = format!("{COUNT} WHERE filed_at = {}", NOW + 1_000);
+        assert_eq!(table.texts(&left).await, ["160"]);
+        for time in [NOW + 499, NOW + 500, NOW + 1_000, NOW + 4_999, NOW + 5_000] {
+            let _ = purge_all(&backend, at(time), 50).await;
+            let live = expiries.values().filter(|expires_at| **expires_at > at(time)).count();
+            assert_eq!(table.texts(COUNT).await, [live.to_string()], "at {time}");
+        }
+    });
+}
+
+#[test]
+fn a_purge_beside_callers_removes_the_dead_alone() {
+    with_table(async |table| purge_beside_callers(&table.connect().await).await);
+}
+
+/// Whoever writes rows of his own need not know of the column.
+#[test]
+fn rows_of_others_are_found() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        let sql = format!(
+            "INSERT INTO {{t}} (id, revision, expires_at, deadline, touched_at, meta, data) \
+             SELECT {}, 4294967297, 1000 * seq, 9000, 1, '', '' FROM {}",
+            dialect::digest("concat('', seq)"),
+            dialect::series(3)
+        );
+        table.execute(&sql).await.unwrap();
+        assert_eq!(backend.purge_expired(at(1_999), 10).await.unwrap(), Purged::new(1, false));
+        assert_eq!(backend.purge_expired(at(2_000), 10).await.unwrap(), Purged::new(1, false));
+        assert_eq!(backend.purge_expired(at(2_999), 10).await.unwrap(), Purged::new(0, false));
+    });
+}
+
+/// What comes in behind a purge that is under way: rows of others, whose place is at the beginning.
+#[test]
+fn who_says_that_there_is_no_more_has_looked_everywhere() {
+    with_table(async |table| {
+        let backend = table.connect().await;
+        fill(table, "dead", 100, &format!("{NOW} - seq"), &format!("{NOW} - seq")).await;
+        assert_eq!(backend.purge_expired(at(NOW), 60).await.unwrap(), Purged::new(60, true));
+        fill(table, "late", 30, "0", &format!("{NOW} - 1")).await;
+        fill(table, "live", 30, "0", &format!("{NOW} + 1")).await;
+        assert_eq!(purge_all(&backend, at(NOW), 60).await.0, 70);
+        assert_eq!(table.texts(COUNT).await, ["30"]);
+        // By another clock as well.
+        fill(table, "early", 30, &format!("{NOW} - 900"), &format!("{NOW} - 900")).await;
+        fill(table, "dead", 100, &format!("{NOW} - seq"), &format!("{NOW} - seq")).await;
+        assert_eq!(backend.purge_expired(at(NOW), 60).await.unwrap(), Purged::new(60, true));
+        fill(table, "late", 30, "0", &format!("{NOW} - 900")).await;
+        assert_eq!(backend.purge_expired(at(NOW - 500), 60).await.unwrap(), Purged::new(30, false));
+        assert_eq!(purge_all(&backend, at(NOW), 60).await.0, 70);
+    });
 }

@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::common::{NOW, at, create, id, now, principal, record, with_table};
 use session_core::{Record, SessionBackend};
-use session_sql::mysql::MysqlBackend;
+
+use crate::common::{NOW, at, create, id, now, principal, record, with_table};
+use crate::dialect::{self, Backend};
 
 /// Polls `future` up to `polls` times, then drops it. Whether it had come to its end.
 async fn drop_after<F: Future>(polls: usize, future: F) -> bool {
@@ -26,7 +27,7 @@ async fn drop_after<F: Future>(polls: usize, future: F) -> bool {
 
 /// Checks that the session is as it was or as the dropped verb leaves it, whole in both cases, and returns which.
 async fn check(
-    backend: &MysqlBackend,
+    backend: &Backend,
     (polls, is_complete): (usize, bool),
     (before, after): (Option<&Record>, Option<&Record>),
 ) -> bool {
@@ -42,7 +43,7 @@ async fn check(
 fn a_dropped_verb_happens_once_or_never() {
     with_table(async |table| {
         let config = table.config.clone().with_max_connections(NonZeroU32::MIN);
-        let backend = MysqlBackend::connect(config).await.unwrap();
+        let backend = Backend::connect(config).await.unwrap();
         let old = record("old");
         let mut new = record("new").with_principal(principal("alice"));
         new.revision = old.revision.next(1);
@@ -81,6 +82,8 @@ fn a_dropped_verb_happens_once_or_never() {
             let _ = backend.delete(id(1), None, now()).await.unwrap();
         }
         println!("of creates {left_out} were left out, {gone_on} went on without a caller");
+        // The one that was in use throughout, and no other that a dropped verb has left behind.
+        assert!(dialect::connections(table).await <= 1);
     });
 }
 
@@ -88,7 +91,7 @@ fn a_dropped_verb_happens_once_or_never() {
 fn a_dropped_load_never_answers_another() {
     with_table(async |table| {
         let config = table.config.clone().with_max_connections(NonZeroU32::MIN);
-        let backend = MysqlBackend::connect(config).await.unwrap();
+        let backend = Backend::connect(config).await.unwrap();
         create(&backend, 1, record("one")).await;
         create(&backend, 2, record("two")).await;
         for polls in 0..100 {
@@ -122,7 +125,7 @@ fn a_burst_of_dropped_verbs_leaves_a_working_backend() {
 fn a_dropped_migration_leaves_no_lock() {
     with_table(async |table| {
         for polls in 0..20 {
-            drop_after(polls, MysqlBackend::migrate(table.config.clone())).await;
+            drop_after(polls, Backend::migrate(table.config.clone())).await;
         }
         create(&table.connect().await, 1, record("x")).await;
     });

@@ -4,28 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use session_sql::mysql::{MysqlBackend, schema_sql};
-
 use crate::common::{Table, with_table};
+use crate::dialect::{self, Backend, schema_sql};
 use crate::golden_sessions::{assert_readable, write};
 
 /// What the table is called there.
 const NAME: &str = "golden_sessions";
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1/sessions.mysql.sql")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1").join(dialect::GOLDEN)
 }
 
 /// The rows as statements that write them.
 async fn inserts(table: &Table) -> Vec<String> {
-    let rows = table
-        .texts(
-            r"SELECT CONCAT('INSERT INTO {t} (id, revision, expires_at, deadline, touched_at, principal, meta, data) ',
-              'VALUES (X\'', HEX(id), '\', ', CONCAT_WS(', ', revision, expires_at, deadline, touched_at), ', ',
-              COALESCE(CONCAT('X\'', HEX(principal), '\''), 'NULL'), ', X\'', HEX(meta), '\', X\'', HEX(data), '\');')
-              FROM {t} ORDER BY id",
-        )
-        .await;
+    let rows = table.texts(dialect::GOLDEN_INSERTS).await;
     rows.iter().map(|row| row.replace(&table.name, NAME)).collect()
 }
 
@@ -35,7 +27,7 @@ fn format_1_is_read() {
         let sql = fs::read_to_string(golden()).unwrap().replace(NAME, &table.name);
         table.execute(&sql).await.unwrap();
         let config = table.config.clone().with_auto_migrate(false);
-        assert_readable(Arc::new(MysqlBackend::connect(config).await.unwrap())).await;
+        assert_readable(Arc::new(Backend::connect(config).await.unwrap())).await;
     });
 }
 

@@ -1,10 +1,11 @@
 //! Rows that somebody has changed by hand: a typed error, and nobody else suffers.
 
-use crate::common::{NOW, Table, at, create, id, now, principal, record, shown, with_table};
 use session_core::{DeleteOutcome, ErrorKind, Revision, SessionBackend};
-use session_sql::postgres::PostgresBackend;
 
-/// Damage to the columns other than the expiry.
+use crate::common::{NOW, Table, at, create, id, now, principal, record, shown, sql_id, with_table};
+use crate::dialect::{self, Backend, DAMAGED_IDS};
+
+/// Damage to the columns other than the expiry; principals are damaged as well.
 const DAMAGE: &[&str] = &[
     "revision = 0",
     "revision = -4294967296",
@@ -15,8 +16,6 @@ const DAMAGE: &[&str] = &[
     "deadline = NULL",
     "touched_at = -1",
     "touched_at = NULL",
-    "principal = '\\x616cff'",
-    "principal = convert_to(repeat('x', 256), 'UTF8')",
     "meta = NULL",
     "data = NULL",
 ];
@@ -29,26 +28,36 @@ const DAMAGED_EXPIRY: &[(&str, bool)] = &[
     ("expires_at = NULL", false),
 ];
 
-fn all() -> impl Iterator<Item = &'static str> {
-    DAMAGE.iter().copied().chain(DAMAGED_EXPIRY.iter().map(|(damage, _)| *damage))
+/// Damage to columns other than the expiry.
+fn other_columns() -> Vec<String> {
+    // No UTF-8, and more than a principal may have.
+    let principals = [b"al\xff".to_vec(), vec![b'x'; 256]].map(|bytes| dialect::bytes(&bytes));
+    let principals = principals.map(|principal| format!("principal = {principal}"));
+    DAMAGE.iter().map(|damage| (*damage).to_owned()).chain(principals).collect()
+}
+
+fn all() -> Vec<String> {
+    let mut all = other_columns();
+    all.extend(DAMAGED_EXPIRY.iter().map(|(damage, _)| (*damage).to_owned()));
+    all
 }
 
 /// A backend on a table that takes NULLs everywhere.
-async fn lenient(table: &Table) -> PostgresBackend {
+async fn lenient(table: &Table) -> Backend {
     let backend = table.connect().await;
-    for column in ["revision", "expires_at", "deadline", "touched_at", "meta", "data", "filed_at"] {
-        table.execute(&format!("ALTER TABLE {{t}} ALTER {column} DROP NOT NULL")).await.unwrap();
+    for sql in dialect::LENIENT {
+        table.execute(sql).await.unwrap();
     }
     backend
 }
 
 /// The sessions 1, 2 and 3 of alice, of which the second is damaged.
-async fn damage_one(table: &Table, backend: &PostgresBackend, damage: &str) {
+async fn damage_one(table: &Table, backend: &Backend, damage: &str) {
     table.execute("DELETE FROM {t}").await.unwrap();
     for number in 1..=3 {
         create(backend, number, record("{}").with_principal(principal("alice"))).await;
     }
-    let sql = format!("UPDATE {{t}} SET {damage} WHERE substr(id, 1, 4) = '\\x00000002'");
+    let sql = format!("UPDATE {{t}} SET {damage} WHERE id = {}", sql_id(2));
     assert_eq!(table.execute(&sql).await.unwrap(), 1);
 }
 
@@ -57,7 +66,7 @@ fn every_verb_that_reads_it_is_corrupt_and_leaves_it() {
     with_table(async |table| {
         let backend = lenient(table).await;
         for damage in all() {
-            damage_one(table, &backend, damage).await;
+            damage_one(table, &backend, &damage).await;
             let before = table.dump().await;
             let other = Revision::first(99);
             let mut errors = vec![
@@ -70,7 +79,7 @@ fn every_verb_that_reads_it_is_corrupt_and_leaves_it() {
                 errors.push(backend.create(id(2), record("new"), now()).await.err());
             }
             for error in errors {
-                let error = error.expect(damage);
+                let error = error.expect(&damage);
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
                 assert!(!shown(&error).contains("alice"), "{error:?}");
             }
@@ -86,8 +95,9 @@ fn every_verb_that_reads_it_is_corrupt_and_leaves_it() {
 fn a_list_leaves_it_out() {
     with_table(async |table| {
         let backend = lenient(table).await;
-        for damage in all().chain(["id = '\\x0000000201'", "id = ''"]) {
-            damage_one(table, &backend, damage).await;
+        let ids = DAMAGED_IDS.iter().map(|damage| (*damage).to_owned());
+        for damage in all().into_iter().chain(ids) {
+            damage_one(table, &backend, &damage).await;
             for principal in [None, principal("alice")] {
                 for limit in 1..=4 {
                     let (mut listed, mut after) = (Vec::new(), None);
@@ -112,8 +122,8 @@ fn a_purge_removes_it_by_its_expiry() {
     with_table(async |table| {
         let backend = lenient(table).await;
         let dead = at(NOW + 1_000);
-        for damage in DAMAGE {
-            damage_one(table, &backend, damage).await;
+        for damage in other_columns() {
+            damage_one(table, &backend, &damage).await;
             assert_eq!(backend.load(id(2), dead).await.unwrap(), None, "{damage}");
             assert_eq!(backend.purge_expired(dead, 100).await.unwrap().removed, 3, "{damage}");
             assert!(table.dump().await.is_empty(), "{damage}");
@@ -132,7 +142,7 @@ fn an_unconditional_delete_removes_it() {
     with_table(async |table| {
         let backend = lenient(table).await;
         for damage in all() {
-            damage_one(table, &backend, damage).await;
+            damage_one(table, &backend, &damage).await;
             assert_eq!(backend.delete(id(2), None, now()).await.unwrap(), DeleteOutcome::Deleted, "{damage}");
             assert_eq!(table.dump().await.len(), 2, "{damage}");
         }

@@ -1,10 +1,10 @@
 //! Rules of the verb table that depend on how the SQL is written.
 
-use crate::common::{NOW, at, create, hex, id, now, principal, record, with_table};
 use session_core::{CreateOutcome, Purged, Record, Revision, SessionBackend};
-use session_sql::mysql::MysqlBackend;
-use sqlx::mysql::MySqlPoolOptions;
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::Executor as _;
+
+use crate::common::{NOW, at, create, hold, id, locking, now, pool, principal, record, with_table};
+use crate::dialect::{self, Backend};
 
 #[test]
 fn every_field_comes_back() {
@@ -70,14 +70,14 @@ fn touch_does_what_records_do() {
 fn purge_takes_the_dead_up_to_the_limit() {
     with_table(async |table| {
         let backend = table.connect().await;
-        table
-            .execute(&format!(
-                "INSERT INTO {{t}} (id, revision, expires_at, deadline, touched_at, meta, data) \
-                 SELECT UNHEX(MD5(seq)), 4294967297, {}, {NOW}, {NOW}, '', '' FROM seq_1_to_1200",
-                NOW + 1_000
-            ))
-            .await
-            .unwrap();
+        let sql = format!(
+            "INSERT INTO {{t}} (id, revision, expires_at, deadline, touched_at, meta, data) \
+             SELECT {}, 4294967297, {}, {NOW}, {NOW}, '', '' FROM {}",
+            dialect::digest("concat('', seq)"),
+            NOW + 1_000,
+            dialect::series(1_200)
+        );
+        table.execute(&sql).await.unwrap();
         let mut longer = record("lives");
         longer.expires_at = at(NOW + 1_001);
         create(&backend, 5_000, longer.clone()).await;
@@ -97,9 +97,7 @@ fn purge_passes_over_rows_that_others_hold() {
         let backend = table.connect().await;
         create(&backend, 1, record("held")).await;
         create(&backend, 2, record("free")).await;
-        let mut other = table.raw().await;
-        let hold = table.named(&format!("BEGIN; SELECT 1 FROM {{t}} WHERE id = {} FOR UPDATE", hex(1)));
-        sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut other).await.unwrap();
+        let other = hold(table, &locking(1)).await;
         let purged = backend.purge_expired(at(NOW + 1_000), 10).await.unwrap();
         assert_eq!(purged.removed, 1);
         drop(other);
@@ -153,7 +151,7 @@ fn list_by_principal_resumes_and_ends() {
 fn everything_works_without_prepared_statements() {
     with_table(async |table| {
         let config = table.config.clone().with_statement_cache(false);
-        let backend = MysqlBackend::connect(config).await.unwrap();
+        let backend = Backend::connect(config).await.unwrap();
         create(&backend, 1, record("x")).await;
         assert_eq!(backend.load(id(1), now()).await.unwrap(), Some(record("x")));
         let kept = backend.list(None, None, 10, now()).await.unwrap().sessions.len();
@@ -166,17 +164,12 @@ fn everything_works_without_prepared_statements() {
 fn the_servers_time_zone_does_not_matter() {
     with_table(async |table| {
         let mut backends = Vec::new();
-        for zone in ["+00:00", "+13:00", "-03:30"] {
-            let pool = MySqlPoolOptions::new().max_connections(2).after_connect(move |connection, _| {
-                Box::pin(async move {
-                    let set = AssertSqlSafe(format!("SET time_zone = '{zone}'"));
-                    connection.execute(set).await.map(drop)
-                })
-            });
-            let pool = pool.connect_with(table.config.connection.clone()).await.unwrap();
-            let shown = pool.fetch_one("SELECT @@time_zone").await.unwrap();
-            assert_eq!(shown.get::<String, _>(0), zone);
-            backends.push(MysqlBackend::from_pool(pool, table.config.clone()).await.unwrap());
+        for zone in dialect::ZONES {
+            // What the library says on connecting stands above the server's settings; this stands above both.
+            let pool = pool(table, 2, format!("{} = '{zone}'", dialect::SET_ZONE));
+            let shown = pool.fetch_one(dialect::SHOW_ZONE).await.unwrap();
+            assert_eq!(dialect::text(&shown), zone);
+            backends.push(Backend::from_pool(pool, table.config.clone()).await.unwrap());
         }
         for (number, own) in (0..).zip(&backends) {
             create(own, number, record("x")).await;

@@ -1,18 +1,10 @@
 //! Races between the statements of a verb and another client, staged by locks: one order of events each, which
 //! random races seldom meet.
 
-use std::time::Duration;
-
 use session_core::{CreateOutcome, DeleteOutcome, Result, SessionBackend, UpdateOutcome};
-use session_sql::mysql::MysqlBackend;
-use sqlx::{AssertSqlSafe, Executor, MySqlConnection};
 
-use crate::common::{NOW, Table, at, create, id, now, record, with_table};
-
-async fn run(connection: &mut MySqlConnection, table: &Table, sql: &str) {
-    let sql = table.named(sql);
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
-}
+use crate::common::{NOW, Table, at, create, hold, id, now, record, run, with_table};
+use crate::dialect::{self, Backend, REPLACED};
 
 /// Starts a verb while another client has done `sql` and not committed, and lets it commit once the verb waits.
 async fn meeting<T: Send + 'static>(
@@ -20,14 +12,9 @@ async fn meeting<T: Send + 'static>(
     sql: &str,
     verb: impl Future<Output = Result<T>> + Send + 'static,
 ) -> T {
-    let mut other = table.raw().await;
-    run(&mut other, table, &format!("BEGIN; {sql}")).await;
+    let mut other = hold(table, sql).await;
     let verb = tokio::spawn(verb);
-    // What takes so long waits for the row. The engine's own tables of waits are no help: the server shows the same
-    // again and again to those who ask more often than ten times a second.
-    let waiting = "SELECT 1 FROM information_schema.PROCESSLIST \
-                   WHERE ID <> CONNECTION_ID() AND TIME_MS > 100 AND INFO LIKE '%`{t}`%'";
-    while table.rows(waiting).await.is_empty() {
+    while dialect::waiting(table).await == 0 {
         assert!(!verb.is_finished(), "the verb did not wait");
         tokio::task::yield_now().await;
     }
@@ -35,16 +22,8 @@ async fn meeting<T: Send + 'static>(
     verb.await.unwrap().unwrap()
 }
 
-/// The row goes and comes back as it was.
-const REPLACED: &str = "CREATE TEMPORARY TABLE kept AS SELECT * FROM {t}; DELETE FROM {t}; \
-                        INSERT INTO {t} (id, revision, expires_at, deadline, touched_at, principal, meta, data) \
-                        SELECT id, revision, expires_at, deadline, touched_at, principal, meta, data FROM kept";
-
-async fn backend_with(table: &Table, number: u32) -> MysqlBackend {
-    // Longer than a busy machine takes to see that a verb waits.
-    let minute = Duration::from_secs(60);
-    let config = table.config.clone().with_lock_timeout(minute).with_statement_timeout(minute);
-    let backend = MysqlBackend::connect(config).await.unwrap();
+async fn backend_with(table: &Table, number: u32) -> Backend {
+    let backend = table.connect().await;
     create(&backend, number, record("old")).await;
     backend
 }

@@ -1,14 +1,32 @@
-//! Which calls go together in which statements, and what these do to the server.
+//! Which calls go together in which statements, and what these do to the server, counted by the server.
 
-use std::num::NonZeroUsize;
-
-use session_core::{
-    CreateOutcome, DeleteOutcome, ErrorKind, Result, Revision, SessionBackend, UpdateOutcome,
-};
+use session_core::{CreateOutcome, DeleteOutcome, SessionBackend, UpdateOutcome};
 use session_sql::mysql::MysqlBackend;
+use sqlx::{AssertSqlSafe, Executor, MySqlPool, Row};
 
-use super::{Occupied, count, counted, creating, next, patient, queued, together, updating};
-use crate::common::{NOW, at, create, id, now, principal, record, with_table};
+use crate::batches::{creating, next, one_connection, together, updating};
+use crate::common::{LONG, NOW, Table, at, create, id, now, pool, principal, record, with_table};
+
+/// One connection, of the application's, on which the test can ask the server what has been done there.
+pub(crate) async fn counted(table: &Table, isolation: &'static str) -> (MysqlBackend, MySqlPool) {
+    let lock_timeout = LONG.as_secs();
+    let begin = format!(
+        "SET SESSION TRANSACTION ISOLATION LEVEL {isolation}; SET SESSION innodb_lock_wait_timeout = {lock_timeout}"
+    );
+    let pool = pool(table, 1, begin);
+    let backend = MysqlBackend::from_pool(pool.clone(), one_connection(table)).await.unwrap();
+    (backend, pool)
+}
+
+/// How often the one connection has done this, and that it is in the middle of nothing.
+pub(crate) async fn count(pool: &MySqlPool, what: &str) -> u64 {
+    let mut connection = pool.acquire().await.unwrap();
+    let open: u64 = connection.fetch_one("SELECT @@in_transaction").await.unwrap().try_get(0).unwrap();
+    assert_eq!(open, 0, "a transaction was left open");
+    let sql = AssertSqlSafe(format!("SHOW SESSION STATUS LIKE '{what}'"));
+    let row = connection.fetch_one(sqlx::raw_sql(sql)).await.unwrap();
+    row.try_get::<String, _>(1).unwrap().parse().unwrap()
+}
 
 /// To close one costs the next statement 40 ms, in the middle of a transaction with its locks.
 #[test]
@@ -74,74 +92,6 @@ fn calls_that_queue_go_as_one_statement() {
 }
 
 #[test]
-fn a_pool_of_one_serves_all_verbs_at_once() {
-    with_table(async |table| {
-        for statement_cache in [true, false] {
-            let config = patient(table).with_statement_cache(statement_cache);
-            let backend = MysqlBackend::connect(config).await.unwrap();
-            let sessions = (0..60).map(|number| {
-                let backend = backend.clone();
-                tokio::spawn(async move {
-                    create(&backend, number, record("old")).await;
-                    let revision = record("").revision;
-                    let updated = backend.update(id(number), revision, next("new"), now()).await.unwrap();
-                    assert_eq!(updated, UpdateOutcome::Updated);
-                    assert!(backend.touch(id(number), now(), now()).await.unwrap());
-                    assert_eq!(backend.load(id(number), now()).await.unwrap(), Some(next("new")));
-                    let deleted = backend.delete(id(number), Some(next("").revision), now()).await.unwrap();
-                    assert_eq!(deleted, DeleteOutcome::Deleted);
-                })
-            });
-            for session in sessions.collect::<Vec<_>>() {
-                session.await.unwrap();
-            }
-            assert!(table.dump().await.is_empty());
-        }
-    });
-}
-
-#[test]
-fn a_full_queue_is_overloaded_and_serves_the_others() {
-    with_table(async |table| {
-        let config = patient(table).with_queue_capacity(NonZeroUsize::MIN.saturating_add(9));
-        let backend = MysqlBackend::connect(config).await.unwrap();
-        let calls = (0..20).map(|number| creating(&backend, number, "x"));
-        let outcomes = together(table, &backend, calls).await;
-        // The touch that keeps the connection in use has a place, too.
-        assert!(outcomes[..9].iter().all(Result::is_ok));
-        for outcome in &outcomes[9..] {
-            assert_eq!(outcome.as_ref().unwrap_err().kind(), ErrorKind::Overloaded);
-        }
-        for number in 9..20 {
-            create(&backend, number, record("x")).await;
-        }
-    });
-}
-
-#[test]
-fn who_has_gone_is_left_out_of_the_batch() {
-    with_table(async |table| {
-        let backend = MysqlBackend::connect(patient(table)).await.unwrap();
-        let occupied = Occupied::new(table, &backend).await;
-        let calls = queued((0..10).map(|number| creating(&backend, number, "x"))).await;
-        for call in calls.iter().step_by(2) {
-            call.abort();
-        }
-        for call in calls.iter().step_by(2) {
-            while !call.is_finished() {
-                tokio::task::yield_now().await;
-            }
-        }
-        occupied.release(table).await;
-        for (number, call) in (0..).zip(calls) {
-            let stays = number % 2 == 1;
-            assert_eq!(call.await.is_ok(), stays);
-            assert_eq!(backend.load(id(number), now()).await.unwrap().is_some(), stays);
-        }
-    });
-}
-
-#[test]
 fn large_records_go_in_several_batches() {
     with_table(async |table| {
         let (backend, pool) = counted(table, "READ COMMITTED").await;
@@ -168,53 +118,6 @@ fn large_records_go_in_several_batches() {
         });
         assert!(together(table, &backend, calls).await.into_iter().all(|found| found == next(&other)));
         assert!(count(&pool, "Com_select").await >= selects + 3);
-    });
-}
-
-#[test]
-fn what_a_batch_stores_is_what_was_given() {
-    with_table(async |table| {
-        let backend = MysqlBackend::connect(patient(table)).await.unwrap();
-        // Any number of places is filled up to the next size, and any byte is a value.
-        for count in [2, 3, 5, 31, 33, 128] {
-            let stored = |number: u32| {
-                let bytes: Vec<u8> =
-                    (0..=255).cycle().skip(number as usize).take(number as usize * 7).collect();
-                let names = [None, principal(""), principal("a"), principal("\u{1f980} '\\\"")];
-                let mut record = record("").with_principal(names[number as usize % 4].clone());
-                record.revision = record.revision.next(number);
-                record.expires_at = at(NOW + 1_000 + i64::from(number));
-                record.deadline = at(253_402_300_799_999);
-                record.touched_at = at(NOW + i64::from(number));
-                record.with_meta(bytes.clone()).with_data(bytes)
-            };
-            for number in 0..count {
-                create(&backend, number, record("old")).await;
-            }
-            let calls = (0..count).map(|number| {
-                let (backend, record) = (backend.clone(), stored(number));
-                async move { backend.update(id(number), Revision::first(7), record, now()).await.unwrap() }
-            });
-            let outcomes = together(table, &backend, calls).await;
-            assert!(outcomes.iter().all(|outcome| *outcome == UpdateOutcome::Updated), "{outcomes:?}");
-            let calls = (0..count).map(|number| {
-                let backend = backend.clone();
-                let (expires_at, time) =
-                    (at(NOW + 5_000 - i64::from(number)), at(NOW + 500 + i64::from(number % 2)));
-                async move { backend.touch(id(number), expires_at, time).await.unwrap() }
-            });
-            assert!(together(table, &backend, calls).await.into_iter().all(|touched| touched));
-            for number in 0..count {
-                let mut expected = stored(number);
-                expected.touch(at(NOW + 5_000 - i64::from(number)), at(NOW + 500 + i64::from(number % 2)));
-                assert_eq!(
-                    backend.load(id(number), now()).await.unwrap(),
-                    Some(expected),
-                    "{number} of {count}"
-                );
-            }
-            table.execute("DELETE FROM {t}").await.unwrap();
-        }
     });
 }
 

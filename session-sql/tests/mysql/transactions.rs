@@ -1,0 +1,151 @@
+//! Batches as transactions: what ends one, and in what state the connection and the rows are then.
+
+use session_core::{ErrorKind, Result, SessionBackend, UpdateOutcome};
+use session_sql::mysql::MysqlBackend;
+
+use crate::batches::{Occupied, all, next, one_connection, queued, together, updating};
+use crate::common::{LONG, create, id, locking, now, record, run, shown, sql_id, until_waiting, with_table};
+use crate::statements::{count, counted};
+
+#[test]
+fn a_statement_that_takes_too_long_is_a_timeout_for_all_of_its_batch() {
+    with_table(async |table| {
+        let config = one_connection(table).with_statement_timeout(LONG / 20);
+        let backend = MysqlBackend::connect(config).await.unwrap();
+        for number in 0..10 {
+            create(&backend, number, record("old")).await;
+        }
+        let before = table.dump().await;
+        let mut lock = table.raw().await;
+        run(&mut lock, table, &format!("BEGIN; {}", locking(3))).await;
+        let revision = record("").revision;
+        let first = queued([updating(&backend, 3, revision, "x")]).await;
+        until_waiting(table, 1).await;
+        let calls = queued((0..10).map(|number| updating(&backend, number, revision, "x"))).await;
+        for outcome in all(first).await.into_iter().chain(all(calls).await) {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(shown(&error).contains("1969"), "{error:?}");
+        }
+        drop(lock);
+        assert_eq!(table.dump().await, before, "what timed out has not happened");
+        assert_eq!(updating(&backend, 3, revision, "x").await.unwrap(), UpdateOutcome::Updated);
+    });
+}
+
+#[test]
+fn a_connection_killed_in_a_batch_fails_the_batch_and_no_other() {
+    with_table(async |table| {
+        let backend = MysqlBackend::connect(one_connection(table)).await.unwrap();
+        for number in 0..6 {
+            create(&backend, number, record("old")).await;
+        }
+        let before = table.dump().await;
+        let occupied = Occupied::new(table, &backend).await;
+        let revision = record("").revision;
+        let calls = queued((0..6).map(|number| updating(&backend, number, revision, "new"))).await;
+        let mut lock = table.raw().await;
+        run(&mut lock, table, &format!("BEGIN; {}", locking(3))).await;
+        occupied.release(table).await;
+        until_waiting(table, 1).await;
+        let driver = "SELECT CAST(ID AS CHAR) FROM information_schema.PROCESSLIST \
+                      WHERE ID <> CONNECTION_ID() AND INFO LIKE '%`{t}`%'";
+        let driver = table.texts(driver).await;
+        assert_eq!(driver.len(), 1);
+        table.execute(&format!("KILL CONNECTION {}", driver[0])).await.unwrap();
+        for outcome in all(calls).await {
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        let _ = backend.delete(id(999), None, now()).await.unwrap();
+        assert_eq!(table.dump().await, before, "half a batch has happened");
+        run(&mut lock, table, "ROLLBACK").await;
+        let calls = (0..6).map(|number| updating(&backend, number, revision, "new"));
+        for outcome in together(table, &backend, calls).await {
+            assert_eq!(outcome.unwrap(), UpdateOutcome::Updated);
+        }
+    });
+}
+
+#[test]
+fn a_deadlock_is_tried_again() {
+    with_table(async |table| {
+        let backend = MysqlBackend::connect(one_connection(table)).await.unwrap();
+        for number in 1..=3 {
+            create(&backend, number, record("old")).await;
+        }
+        let occupied = Occupied::new(table, &backend).await;
+        let revision = record("").revision;
+        let calls = queued((1..=3).map(|number| updating(&backend, number, revision, "new"))).await;
+        // Somebody else holds session 2 and then asks for session 1, which a batch of 1, 2 and 3 holds by then. Of the
+        // two the server ends the one that has changed less.
+        let mut other = table.raw().await;
+        let heavy = "BEGIN; INSERT INTO {t} (id, revision, expires_at, deadline, touched_at, meta, data) \
+                     SELECT UNHEX(MD5(seq)), 1, 1, 1, 1, '', '' FROM seq_1_to_100";
+        run(&mut other, table, heavy).await;
+        run(&mut other, table, &locking(2)).await;
+        occupied.release(table).await;
+        until_waiting(table, 1).await;
+        run(&mut other, table, &locking(1)).await;
+        run(&mut other, table, "ROLLBACK").await;
+        for outcome in all(calls).await {
+            assert_eq!(outcome.unwrap(), UpdateOutcome::Updated);
+        }
+    });
+}
+
+/// Whatever the isolation level of the application's connections.
+#[test]
+fn a_conflict_of_a_batch_is_read_after_the_attempt() {
+    for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        with_table(async |table| {
+            let (backend, pool) = counted(table, isolation).await;
+            for number in 1..=3 {
+                create(&backend, number, record("old")).await;
+            }
+            let occupied = Occupied::new(table, &backend).await;
+            let revision = record("").revision;
+            let calls = queued((1..=3).map(|number| updating(&backend, number, revision, "new"))).await;
+            let mut other = table.raw().await;
+            let winner = "BEGIN; UPDATE {t} SET revision = revision + 4294967296, data = 'won' WHERE id = ";
+            run(&mut other, table, &format!("{winner}{}", sql_id(2))).await;
+            occupied.release(table).await;
+            until_waiting(table, 1).await;
+            run(&mut other, table, "COMMIT").await;
+            let outcomes = all(calls).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+            let UpdateOutcome::Conflict(current) = &outcomes[1] else { panic!("{isolation}: {outcomes:?}") };
+            assert_eq!((current.revision.sequence(), &current.data[..]), (2, &b"won"[..]), "{isolation}");
+            assert_eq!([&outcomes[0], &outcomes[2]], [&UpdateOutcome::Updated; 2], "{isolation}");
+            assert_eq!(backend.load(id(2), now()).await.unwrap().as_ref(), Some(current), "{isolation}");
+            // Ended.
+            count(&pool, "Com_commit").await;
+        });
+    }
+}
+
+#[test]
+fn a_batch_whose_callers_have_gone_leaves_no_transaction() {
+    with_table(async |table| {
+        let (backend, pool) = counted(table, "READ COMMITTED").await;
+        for number in 0..6 {
+            create(&backend, number, record("old")).await;
+        }
+        let occupied = Occupied::new(table, &backend).await;
+        let revision = record("").revision;
+        let calls = queued((0..6).map(|number| updating(&backend, number, revision, "new"))).await;
+        let mut lock = table.raw().await;
+        run(&mut lock, table, &format!("BEGIN; {}", locking(3))).await;
+        occupied.release(table).await;
+        until_waiting(table, 1).await;
+        for call in &calls {
+            call.abort();
+        }
+        for call in calls {
+            assert!(call.await.unwrap_err().is_cancelled());
+        }
+        run(&mut lock, table, "ROLLBACK").await;
+        for number in 0..6 {
+            assert_eq!(backend.load(id(number), now()).await.unwrap(), Some(next("new")), "{number}");
+        }
+        count(&pool, "Com_commit").await;
+    });
+}
