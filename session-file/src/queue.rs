@@ -15,6 +15,7 @@ pub(crate) type Job = Box<dyn FnOnce() -> Answer + Send>;
 /// Answers, and then drops what nobody need wait for.
 pub(crate) type Answer = Box<dyn FnOnce()>;
 
+/// About what it takes to put a thread to sleep and to wake it.
 const LOOKS_ABOUT: Duration = Duration::from_micros(100);
 
 /// First come, first served.
@@ -64,12 +65,12 @@ impl Queue {
     /// Gives `answer`, and waits for the next job; none once the queue is closed and empty.
     pub(crate) fn answer_and_pop(&self, answer: Option<Answer>) -> Option<Job> {
         let mut state = self.lock();
-        // Before the answer: whoever gets it may be quick with the next job.
+        // From before the answer: whoever gets it may be back before the rest is dropped.
         let watches = state.jobs.is_empty() && !state.is_watched && !state.is_closed;
         state.is_watched |= watches;
         drop(state);
         if let Some(answer) = answer {
-            // It wakes a caller, whose waker may do anything.
+            // The waker of a caller may do anything.
             let _ = catch_unwind(AssertUnwindSafe(answer));
         }
         if watches {
@@ -116,7 +117,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, mpsc};
-    use std::thread::{Scope, ScopedJoinHandle, scope};
+    use std::thread::{Scope, scope};
 
     use super::*;
 
@@ -133,12 +134,18 @@ mod tests {
         })
     }
 
-    /// A thread that does what comes, asleep by now.
-    fn sleeper<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        queue: &'scope Queue,
-    ) -> ScopedJoinHandle<'scope, ()> {
-        let sleeper = scope.spawn(|| {
+    /// Closes the queue when it is dropped, so that a test that fails ends.
+    struct Closes<'a>(&'a Queue);
+
+    impl Drop for Closes<'_> {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+
+    /// A thread that does what comes, asleep by now, until the queue is closed.
+    fn sleeper<'scope>(scope: &'scope Scope<'scope, '_>, queue: &'scope Queue) -> Closes<'scope> {
+        scope.spawn(|| {
             let mut answer = None;
             while let Some(job) = queue.answer_and_pop(answer) {
                 answer = Some(job());
@@ -147,7 +154,7 @@ mod tests {
         while queue.lock().sleeping == 0 {
             yield_now();
         }
-        sleeper
+        Closes(queue)
     }
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -156,12 +163,10 @@ mod tests {
     fn who_has_looked_about_in_vain_sleeps_and_is_woken() {
         let (queue, (said, hears)) = (&queue(), mpsc::channel());
         scope(|scope| {
-            let sleeper = sleeper(scope, queue);
+            let _closes = sleeper(scope, queue);
             assert!(!queue.lock().is_watched);
             queue.push(job(1, &said)).unwrap();
             assert_eq!(hears.recv_timeout(PATIENCE), Ok(1));
-            queue.close();
-            sleeper.join().unwrap();
         });
     }
 
@@ -170,14 +175,12 @@ mod tests {
         let (queue, (said, hears)) = (&queue(), mpsc::channel());
         queue.lock().is_watched = true;
         scope(|scope| {
-            let sleeper = sleeper(scope, queue);
+            let _closes = sleeper(scope, queue);
             assert!(queue.lock().is_watched, "it has not looked about");
             queue.push(job(1, &said)).unwrap();
             queue.push(job(2, &said)).unwrap();
             let heard = [hears.recv_timeout(PATIENCE), hears.recv_timeout(PATIENCE)];
             assert_eq!(heard, [Ok(1), Ok(2)]);
-            queue.close();
-            sleeper.join().unwrap();
         });
     }
 

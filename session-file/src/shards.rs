@@ -215,6 +215,15 @@ mod tests {
         assert!(shards.lock(7, soon()).unwrap().is_some());
     }
 
+    #[test]
+    fn what_is_left_to_be_closed_keeps_nobody_out() {
+        let (directory, shards) = shards();
+        let other = Shards::new(Directory::open(directory.path()).unwrap(), "sessions", false);
+        let _released = shards.make_and_lock(7, soon()).unwrap().release();
+        assert!(other.lock(7, soon()).unwrap().is_some());
+        assert!(shards.lock(7, soon()).unwrap().is_some());
+    }
+
     /// Those who came later have locked the one in its place.
     #[cfg(target_os = "linux")]
     #[test]
