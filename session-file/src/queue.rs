@@ -188,13 +188,14 @@ mod tests {
     fn a_thread_looks_about_before_its_answer_is_there() {
         let queue = Arc::new(queue());
         let (said, hears) = mpsc::channel();
-        let seen = Arc::clone(&queue);
+        let (saw, seen) = mpsc::channel();
+        let caller = Arc::clone(&queue);
         let answer = Box::new(move || {
-            assert!(seen.lock().is_watched);
-            seen.push(job(1, &said)).unwrap();
+            saw.send(caller.lock().is_watched).unwrap();
+            caller.push(job(1, &said)).unwrap();
         });
         drop(queue.answer_and_pop(Some(answer)).unwrap()());
-        assert_eq!(hears.try_recv(), Ok(1));
+        assert_eq!((seen.try_recv(), hears.try_recv()), (Ok(true), Ok(1)));
         assert!(!queue.lock().is_watched);
     }
 
