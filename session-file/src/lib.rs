@@ -102,6 +102,7 @@ mod index;
 mod listing;
 mod names;
 mod purge;
+mod queue;
 mod record_format;
 mod shards;
 mod store;

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -34,14 +34,36 @@ struct Shard {
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     pub(crate) directory: Directory,
-    lock: File,
-    _turn: MutexGuard<'a, ()>,
+    // Dropped before the turn.
+    lock: Lock,
+    turn: MutexGuard<'a, ()>,
 }
 
-impl Drop for Held<'_> {
-    /// The lock before the turn. To close the file is not enough: a process that was forked meanwhile has it, too.
+/// What [`Held::release`] leaves to be closed.
+#[derive(Debug)]
+pub(crate) struct Released {
+    _directory: Directory,
+    _lock: Arc<File>,
+}
+
+/// Unlocks when it is dropped. To close the file is not enough: a process that was forked meanwhile has it, too.
+#[derive(Debug)]
+struct Lock(Arc<File>);
+
+impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = self.lock.unlock();
+        let _ = self.0.unlock();
+    }
+}
+
+impl Held<'_> {
+    /// Ends the lock, and gives back what takes time to close and keeps nobody out.
+    pub(crate) fn release(self) -> Released {
+        let Self { directory, lock, turn } = self;
+        let released = Released { _directory: directory, _lock: Arc::clone(&lock.0) };
+        drop(lock);
+        drop(turn);
+        released
     }
 }
 
@@ -147,7 +169,7 @@ impl Shards {
                     }
                     lock = open()?;
                 }
-                Ok(()) => return Ok(Held { directory, lock, _turn: turn }),
+                Ok(()) => return Ok(Held { directory, lock: Lock(Arc::new(lock)), turn }),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(time_is_up()),
                 Err(TryLockError::WouldBlock) => {
@@ -188,8 +210,17 @@ mod tests {
     fn a_lock_ends_with_its_holder_though_somebody_has_inherited_it() {
         let (_directory, shards) = shards();
         let held = shards.make_and_lock(7, soon()).unwrap();
-        let _inherited = held.lock.try_clone().unwrap();
+        let _inherited = held.lock.0.try_clone().unwrap();
         drop(held);
+        assert!(shards.lock(7, soon()).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_left_to_be_closed_keeps_nobody_out() {
+        let (directory, shards) = shards();
+        let other = Shards::new(Directory::open(directory.path()).unwrap(), "sessions", false);
+        let _released = shards.make_and_lock(7, soon()).unwrap().release();
+        assert!(other.lock(7, soon()).unwrap().is_some());
         assert!(shards.lock(7, soon()).unwrap().is_some());
     }
 

@@ -109,26 +109,34 @@ impl Store {
         };
         let mut start = [0; START];
         let mut length = 0;
-        while length < START {
-            match file.read(&mut start[length..]) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+        loop {
+            let is_at_end = match file.read(&mut start[length..]) {
+                Ok(count) => {
+                    length += count;
+                    count == 0 || length == START
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(failed_record(error)),
+            };
+            // A file that goes on after what its head promises would have filled more of the buffer.
+            match Head::decode(id, &start[..length]) {
+                Ok(head) if is_at_end || head.file_length() == length => {
+                    return Ok(Some(Found { head, file, start: Bytes::copy_from_slice(&start[..length]) }));
+                }
+                Err(error) if is_at_end => return Err(error),
+                _ => {}
             }
         }
-        let head = Head::decode(id, &start[..length])?;
-        Ok(Some(Found { head, file, start: Bytes::copy_from_slice(&start[..length]) }))
     }
 
-    /// Puts `record` in the place of `old`, or where there is nothing.
+    /// Puts `record` in the place of `old`, or where there is nothing. Gives back its file, to be closed.
     pub(crate) fn replace(
         &self,
         shard: &Held<'_>,
         id: SessionId,
         record: &Record,
         old: Option<&Found>,
-    ) -> Result<()> {
+    ) -> Result<File> {
         let bytes = encode(id, record)?;
         let principal = record.principal.as_ref().map(PrincipalDigest::of);
         let old_principal = old.and_then(Found::principal);
@@ -138,22 +146,22 @@ impl Store {
         let (name, temporary) = (names::record(id), names::temporary(id));
         let written = self
             .write(&shard.directory, &temporary, &bytes, record)
-            .and_then(|()| shard.directory.rename(&temporary, &shard.directory, &name));
-        if let Err(error) = written {
+            .and_then(|file| shard.directory.rename(&temporary, &shard.directory, &name).map(|()| file));
+        let file = written.map_err(|error| {
             // Gives back what it took of a disk that may be full. If it stays, a purge removes it.
             let _ = shard.directory.remove(&temporary);
-            return Err(failed(error));
-        }
+            failed(error)
+        })?;
         self.settle(&shard.directory)?;
         if let Some(old_principal) = old_principal
             && principal != Some(old_principal)
         {
             self.index.remove(old_principal, id);
         }
-        Ok(())
+        Ok(file)
     }
 
-    fn write(&self, shard: &Directory, name: &str, bytes: &[u8], record: &Record) -> std::io::Result<()> {
+    fn write(&self, shard: &Directory, name: &str, bytes: &[u8], record: &Record) -> std::io::Result<File> {
         let mut file = match shard.create(name) {
             // Whoever wrote it has died: the lock is ours.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -164,7 +172,10 @@ impl Store {
         };
         file.write_all(bytes)?;
         set_expiry_hint(&file, record.expires_at);
-        if self.flushes { file.sync_all() } else { Ok(()) }
+        if self.flushes {
+            file.sync_all()?;
+        }
+        Ok(file)
     }
 
     /// Makes the names in a shard safe where that is promised: also those that an answer only rests on, as whoever

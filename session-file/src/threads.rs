@@ -4,20 +4,29 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
 use session_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+use crate::queue::{Answer, Full, Queue};
 
 /// Threads behind one queue. They end once the last clone is dropped and the queue is empty.
 #[derive(Clone)]
 pub(crate) struct Threads {
-    jobs: Sender<Job>,
+    callers: Arc<Callers>,
     patience: Duration,
+}
+
+/// Whoever may queue something. Closes the queue when there is nobody left.
+struct Callers(Arc<Queue>);
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// A verb's turn on a thread.
@@ -44,12 +53,17 @@ impl Turn<'_> {
 impl Threads {
     /// `count` threads, behind a queue of at most `capacity` verbs that wait for `patience` each.
     pub(crate) fn start(count: NonZeroUsize, capacity: NonZeroUsize, patience: Duration) -> Result<Self> {
-        let (jobs, queue) = bounded::<Job>(capacity.get());
+        let callers = Callers(Arc::new(Queue::new(capacity)));
         for _ in 0..count.get() {
-            let queue = queue.clone();
-            spawn(move || queue.into_iter().for_each(|job| job()))?;
+            let queue = Arc::clone(&callers.0);
+            spawn(move || {
+                let mut answer = None;
+                while let Some(job) = queue.answer_and_pop(answer) {
+                    answer = Some(job());
+                }
+            })?;
         }
-        Ok(Self { jobs, patience })
+        Ok(Self { callers: Arc::new(callers), patience })
     }
 
     /// Queues `work` and waits for its outcome. Once begun it goes on whether or not anybody waits; if nobody
@@ -63,16 +77,16 @@ impl Threads {
 
     /// As [`run`](Self::run), for work that leaves something which nobody need wait for: it is dropped on the thread,
     /// after the answer.
-    pub(crate) async fn run_with_rest<T: Send + 'static, R>(
+    pub(crate) async fn run_with_rest<T: Send + 'static, R: 'static>(
         &self,
         work: impl FnOnce(Turn<'_>) -> Result<(T, R)> + Send + 'static,
     ) -> Result<T> {
         let (reply, outcome) = oneshot::channel();
         let patience = self.patience;
         let deadline = Instant::now() + patience;
-        let job = move || {
+        let job = move || -> Answer {
             if reply.is_closed() {
-                return;
+                return Box::new(|| {});
             }
             let outcome = if Instant::now() < deadline {
                 let turn = Turn { deadline, patience, is_abandoned: &|| reply.is_closed() };
@@ -84,14 +98,13 @@ impl Threads {
                 Ok((outcome, rest)) => (Ok(outcome), Some(rest)),
                 Err(error) => (Err(error), None),
             };
-            // Nobody may be waiting any more.
-            let _ = reply.send(outcome);
-            drop(rest);
+            Box::new(move || {
+                // Nobody may be waiting any more.
+                let _ = reply.send(outcome);
+                drop(rest);
+            })
         };
-        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
-            TrySendError::Full(_) => Error::from(ErrorKind::Overloaded),
-            TrySendError::Disconnected(_) => ended(),
-        })?;
+        self.callers.0.push(Box::new(job)).map_err(|Full| Error::from(ErrorKind::Overloaded))?;
         outcome.await.map_err(|_| ended())?
     }
 }

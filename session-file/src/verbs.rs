@@ -1,5 +1,6 @@
 //! The verbs about one session. Those that write hold the lock of its shard from before their first look.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use session_core::{
 use crate::directory::set_expiry_hint;
 use crate::error::failed;
 use crate::names::{self, shard};
+use crate::shards::Released;
 use crate::store::{Found, Store};
 
 impl Store {
@@ -28,7 +30,7 @@ impl Store {
                 Ok(CreateOutcome::Occupied(found.record()?))
             }
             old => {
-                self.replace(&shard, id, record, old.as_ref())?;
+                let _ = self.replace(&shard, id, record, old.as_ref())?;
                 Ok(CreateOutcome::Created)
             }
         }
@@ -60,8 +62,7 @@ impl Store {
         found.record().map(|record| Loaded::Whole(Some(record)))
     }
 
-    /// Gives back the file that was replaced, too: its blocks are freed when it is closed, after the lock and, if the
-    /// caller sees to it, after the answer.
+    /// Gives back what is left to be closed, too, after the lock and, if the caller sees to it, after the answer.
     pub(crate) fn update(
         &self,
         id: SessionId,
@@ -69,7 +70,7 @@ impl Store {
         record: &Record,
         now: Timestamp,
         deadline: Instant,
-    ) -> Result<(UpdateOutcome, Option<Found>)> {
+    ) -> Result<(UpdateOutcome, Option<Replaced>)> {
         let Some(shard) = self.sessions.lock(shard(id), deadline)? else {
             return Ok((UpdateOutcome::Gone, None));
         };
@@ -83,8 +84,9 @@ impl Store {
                 Ok((UpdateOutcome::Conflict(found.record()?), None))
             }
             found => {
-                self.replace(&shard, id, record, found.as_ref())?;
-                Ok((UpdateOutcome::Updated, found))
+                let new = self.replace(&shard, id, record, found.as_ref())?;
+                let rest = Replaced { _old: found, _new: new, _shard: shard.release() };
+                Ok((UpdateOutcome::Updated, Some(rest)))
             }
         }
     }
@@ -146,6 +148,15 @@ impl Store {
         }
         Ok(DeleteOutcome::Deleted)
     }
+}
+
+/// What an update leaves open. The blocks of the old file are freed when it is closed, which is a good part of the
+/// work.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    _old: Option<Found>,
+    _new: File,
+    _shard: Released,
 }
 
 /// What a look without the lock has come to.
