@@ -49,7 +49,7 @@ fn a_connection_killed_in_a_batch_fails_the_batch_and_no_other() {
         occupied.release(table).await;
         until_waiting(table, 1).await;
         let driver = "SELECT CAST(ID AS CHAR) FROM information_schema.PROCESSLIST \
-                      WHERE ID <> CONNECTION_ID() AND INFO LIKE '%`{t}`%'";
+                      WHERE ID <> CONNECTION_ID() AND INFO LIKE 'UPDATE %`{t}`%'";
         let driver = table.texts(driver).await;
         assert_eq!(driver.len(), 1);
         table.execute(&format!("KILL CONNECTION {}", driver[0])).await.unwrap();
@@ -120,6 +120,36 @@ fn a_conflict_of_a_batch_is_read_after_the_attempt() {
             count(&pool, "Com_commit").await;
         });
     }
+}
+
+#[test]
+fn the_updates_of_a_batch_that_have_matched_are_told_by_their_revisions() {
+    with_table(async |table| {
+        let (backend, pool) = counted(table, "READ COMMITTED").await;
+        for number in 1..=3 {
+            create(&backend, number, record("old")).await;
+        }
+        let revision = record("").revision;
+        let mut won = record("won");
+        won.revision = revision.next(8);
+        let update = backend.update(id(2), revision, won.clone(), now()).await.unwrap();
+        assert_eq!(update, UpdateOutcome::Updated);
+        let calls = || (1..=3).map(|number| updating(&backend, number, revision, "new"));
+        let outcomes: Vec<_> =
+            together(table, &backend, calls()).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(
+            outcomes,
+            [UpdateOutcome::Updated, UpdateOutcome::Conflict(won.clone()), UpdateOutcome::Updated]
+        );
+        assert_eq!(count(&pool, "Com_rollback").await, 0);
+
+        // Sent again: what they bring is there, and they have not brought it this time.
+        let outcomes: Vec<_> =
+            together(table, &backend, calls()).await.into_iter().map(Result::unwrap).collect();
+        let conflicts = [next("new"), won, next("new")].map(UpdateOutcome::Conflict);
+        assert_eq!(outcomes, conflicts);
+        assert_eq!(count(&pool, "Com_rollback").await, 1);
+    });
 }
 
 #[test]
