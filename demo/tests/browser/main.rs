@@ -7,6 +7,7 @@
 mod counting;
 mod looks;
 #[path = "../../../session-sql/tests/postgres/private_server.rs"]
+#[expect(dead_code, reason = "the tests of the driver use more of it")]
 mod private_server;
 mod profile;
 #[path = "../web/support/server.rs"]

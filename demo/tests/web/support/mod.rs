@@ -3,6 +3,7 @@
 mod browser;
 mod page;
 #[path = "../../../../session-sql/tests/postgres/private_server.rs"]
+#[expect(dead_code, reason = "the tests of the driver use more of it")]
 mod private_server;
 mod server;
 mod shared_store;
