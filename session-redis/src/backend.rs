@@ -34,7 +34,7 @@ impl SessionBackend for RedisBackend {
             return self.store.create(id, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.store.servers.detached(async move { store.create(id, &record, now).await }).await
+        self.store.servers.detached(Box::pin(async move { store.create(id, &record, now).await })).await
     }
 
     /// One round trip.
@@ -55,7 +55,10 @@ impl SessionBackend for RedisBackend {
             return self.store.update(id, expected, &record, now).await;
         }
         let store = Arc::clone(&self.store);
-        self.store.servers.detached(async move { store.update(id, expected, &record, now).await }).await
+        self.store
+            .servers
+            .detached(Box::pin(async move { store.update(id, expected, &record, now).await }))
+            .await
     }
 
     /// One round trip; the payload does not travel.
@@ -71,7 +74,7 @@ impl SessionBackend for RedisBackend {
         now: Timestamp,
     ) -> Result<DeleteOutcome> {
         let store = Arc::clone(&self.store);
-        self.store.servers.detached(async move { store.delete(id, expected, now).await }).await
+        self.store.servers.detached(Box::pin(async move { store.delete(id, expected, now).await })).await
     }
 
     /// Nothing: the server expires records by itself.
@@ -203,7 +206,13 @@ impl Store {
     /// Enters a session into the index of its principal, before its record is stored: a list may look at
     /// an entry without a record, but a record without an entry would escape a revocation.
     async fn index(&self, id: SessionId, new: &Record, now: Timestamp) -> Result<()> {
-        let Some(principal) = &new.principal else { return Ok(()) };
+        match &new.principal {
+            Some(principal) => Box::pin(self.enter(id, principal, new, now)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn enter(&self, id: SessionId, principal: &Principal, new: &Record, now: Timestamp) -> Result<()> {
         let end = new.deadline.max(new.expires_at);
         // By a clock that is ahead by less than the slack, everything up to here has ended.
         let ended = now.as_millis().saturating_sub(i64::try_from(self.slack.as_millis()).unwrap_or(i64::MAX));

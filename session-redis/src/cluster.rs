@@ -75,8 +75,9 @@ impl Cluster {
     /// Asks the nodes which of them serves what, once for all who want to know.
     pub(crate) async fn learn(&self) -> Result<()> {
         let (cluster, seen) = (self.clone(), self.shared.asked.load(Ordering::SeqCst));
-        // A task, because a caller that goes away must not take the answer from the others who wait for it.
-        let learning = async move { cluster.ask_nodes(seen).await.map_err(Failure::into_error) };
+        // A task, because a caller that goes away must not take the answer from the others who wait for it. Boxed before
+        // that: it takes kilobytes, which each command would carry about in vain.
+        let learning = Box::pin(async move { cluster.ask_nodes(seen).await.map_err(Failure::into_error) });
         self.shared.homes.current()?.run(learning).await
     }
 
@@ -121,7 +122,7 @@ impl Cluster {
                 if Instant::now() >= deadline {
                     return Err(SendError::NotSent(unserved()));
                 }
-                self.pause().await.map_err(SendError::NotSent)?;
+                Box::pin(self.pause()).await.map_err(SendError::NotSent)?;
             }
         }
     }

@@ -110,7 +110,7 @@ impl Connection {
     pub(crate) async fn send(&self, command: &Cmd, with: With) -> Result<Value, SendError> {
         let mut established = self.established().await.map_err(SendError::NotSent)?;
         if with.asking {
-            return self.send_asking(established, command, with.replicas).await;
+            return Box::pin(self.send_asking(established, command, with.replicas)).await;
         }
         let reply = self.send_on(&mut established, command).await?;
         self.confirm(established, with.replicas).await?;
@@ -192,9 +192,14 @@ impl Connection {
     }
 
     async fn established(&self) -> Result<Established> {
-        if let Some(established) = self.shared.open() {
-            return Ok(established);
+        match self.shared.open() {
+            Some(established) => Ok(established),
+            // Connecting takes kilobytes, which each command would carry about in vain.
+            None => Box::pin(self.establish()).await,
         }
+    }
+
+    async fn establish(&self) -> Result<Established> {
         let seen = self.shared.attempts.load(Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
         let home = self.shared.homes.current()?;

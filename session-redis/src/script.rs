@@ -48,7 +48,7 @@ impl Script {
         match servers.send_to(key, &by_digest, replicas).await {
             Err(SendError::Redis(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let with_text = self.command("EVAL", self.text, key, arguments);
-                Ok(servers.send_to(key, &with_text, replicas).await?)
+                Ok(Box::pin(servers.send_to(key, &with_text, replicas)).await?)
             }
             result => Ok(result?),
         }
