@@ -64,9 +64,10 @@ Usage: cargo xtask <command> [flags]
       Builds our stores and their peers (those in a workspace of its own), measures them in turns, in nine pairs
       of each row, and prints for each row and concurrency ours, the peer's, the limit of the raw client or
       structure, the ceiling, the ratio, its target and a verdict: met, limit, missed or reported. Fails
-      if a target is missed. Wants an idle machine; takes about three quarters of an hour.
+      if a target is missed. Wants an idle machine; takes well over an hour.
       --quick          three pairs, and without the rows that take minutes to fill
-      --only           of these groups only: memory, sqlite, http, size
+      --only           of these groups only: memory, sqlite, file, postgres, mariadb, redis, redis-cluster,
+                       redis-sentinel, http, size
       --json           where the same goes as JSON; target/bench.json otherwise
 
   services up [NAME..]

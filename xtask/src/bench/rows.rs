@@ -409,6 +409,14 @@ mod tests {
     }
 
     #[test]
+    fn the_help_names_every_group() {
+        let (_, list) = crate::USAGE.split_once("of these groups only:").unwrap();
+        let (list, _) = list.split_once("--json").unwrap();
+        let named: Vec<_> = list.split([',', ' ', '\n']).filter(|word| !word.is_empty()).collect();
+        assert_eq!(named, Group::ALL.map(Group::name));
+    }
+
+    #[test]
     fn loads_from_redis_have_to_be_ahead_of_both_peers_and_close_to_the_limit() {
         let rows = rows(Group::Redis);
         let targets = |name| -> Vec<_> {
