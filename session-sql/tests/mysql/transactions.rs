@@ -4,7 +4,9 @@ use session_core::{ErrorKind, Result, SessionBackend, UpdateOutcome};
 use session_sql::mysql::MysqlBackend;
 
 use crate::batches::{Occupied, all, next, one_connection, queued, together, updating};
-use crate::common::{LONG, create, id, locking, now, record, run, shown, sql_id, until_waiting, with_table};
+use crate::common::{
+    LONG, create, id, locking, now, pool, record, run, shown, sql_id, until_waiting, with_table,
+};
 use crate::statements::{count, counted};
 
 #[test]
@@ -149,6 +151,35 @@ fn the_updates_of_a_batch_that_have_matched_are_told_by_their_revisions() {
         let conflicts = [next("new"), won, next("new")].map(UpdateOutcome::Conflict);
         assert_eq!(outcomes, conflicts);
         assert_eq!(count(&pool, "Com_rollback").await, 1);
+    });
+}
+
+/// Whether it is the row of a dead session or of one that expects just that revision; in a lenient mode, too.
+#[test]
+fn a_revision_that_was_there_before_is_nobodys_update() {
+    with_table(async |table| {
+        let pool = pool(table, 1, "SET SESSION sql_mode = ''");
+        let backend = MysqlBackend::from_pool(pool.clone(), one_connection(table)).await.unwrap();
+        for number in 1..=4 {
+            create(&backend, number, record("old")).await;
+        }
+        let (first, brought) = (record("").revision, next("new"));
+        let is_there = format!("UPDATE {{t}} SET revision = {} WHERE id > ", brought.revision.as_i64());
+        table.execute(&format!("{is_there}{}", sql_id(1))).await.unwrap();
+        table.execute(&format!("UPDATE {{t}} SET expires_at = 5 WHERE id = {}", sql_id(2))).await.unwrap();
+        // One as usual, one of a dead session, one that leaves the revision as it is, one that was sent before.
+        let expected = |number| if number == 3 { brought.revision } else { first };
+        let calls = (1..=4).map(|number| updating(&backend, number, expected(number), "new"));
+        let outcomes: Vec<_> =
+            together(table, &backend, calls).await.into_iter().map(Result::unwrap).collect();
+        let mut left = record("old");
+        left.revision = brought.revision;
+        let conflict = UpdateOutcome::Conflict(left.clone());
+        assert_eq!(outcomes, [UpdateOutcome::Updated, UpdateOutcome::Gone, UpdateOutcome::Updated, conflict]);
+        assert_eq!(count(&pool, "Com_rollback").await, 1);
+        for (number, stored) in [(1, Some(&brought)), (2, None), (3, Some(&brought)), (4, Some(&left))] {
+            assert_eq!(backend.load(id(number), now()).await.unwrap().as_ref(), stored, "{number}");
+        }
     });
 }
 
