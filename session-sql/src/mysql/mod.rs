@@ -43,8 +43,9 @@
 //!   is less (a larger record goes alone), in the order of their ids: two batches never wait for each other's rows. For
 //!   loads it is the answers that count, by the largest that came lately. Of one session there is one writing call
 //!   under way at a time for each verb, and the next waits for it; loads of one session share.
-//! - **Updates, touches and deletes** of a batch are a transaction, which locks their rows, changes those that match,
-//!   and commits, in four round trips. Creates are a transaction of one statement or a few.
+//! - **Updates** of a batch are a transaction of one statement, in three round trips, and of one more where some do not
+//!   match. **Touches and deletes** are a transaction that locks their rows, changes those that match, and commits, in
+//!   four. Creates are one of a statement or a few.
 //! - **Each call has its own outcome**, and conflicts are never from before the attempt. If the server refuses a batch
 //!   on account of one row (a constraint, a trigger, damage), it is rolled back as a whole, and each call goes again by
 //!   itself. If it met a lock that somebody holds, those that nobody holds go again first, as one. A deadlock is tried
@@ -66,6 +67,8 @@
 //!   failed verb, or one failed batch.
 //! - A row that somebody else has locked keeps one of the verb's two batches until `lock_timeout` is over, twice if it
 //!   is met in a batch, and the others of its batch once.
+//! - `ANALYZE TABLE` and `OPTIMIZE TABLE` wait for the statements under way, and what comes after them waits as well:
+//!   batches for at most `lock_timeout`, which is a reason not to raise it far.
 //! - A server that is read-only is `Unavailable` for every verb that writes. One whose `binlog_format` is `STATEMENT`
 //!   is [`Config`](session_core::ErrorKind::Config): InnoDB cannot log so what the driver's connections do.
 //! - A record with its bookkeeping must fit into the server's `max_allowed_packet` (16 MiB by default), else it is

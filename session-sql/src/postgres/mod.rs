@@ -107,6 +107,8 @@
 //! statements that look at 500 rows, and never by the number of those that live. Whoever brings `expires_at` forward by
 //! hand should bring `filed_at` with it: such a session is dead at once, but its row stays until `filed_at`.
 //!
+//! The table may be made in partitions by hash of `id`; the driver's statements are the same.
+//!
 //! A role that only serves sessions needs `USAGE` on the schema, and `SELECT, INSERT, UPDATE, DELETE` on
 //! the table.
 //!

@@ -81,14 +81,19 @@ impl Verbs {
             )),
             // The arrays are made once, where a subquery might run again with another result for each row. Rows that
             // others hold are theirs to change or purge. Those of the array are locked, so each is still in its place,
-            // unless somebody was at it when the statement began: then it stays for the next one.
+            // unless somebody was at it when the statement began: then it stays for the next one. Partitions have the
+            // same places each; only with the partition a place is one row. `IS TRUE` keeps that a filter: as a join it
+            // could take the place of the search by `ctid`.
             purge: statement(format!(
-                "WITH due AS (SELECT ctid AS place, filed_at, expires_at <= $1 AS is_dead FROM {table} \
+                "WITH due AS (SELECT tableoid AS part, ctid AS place, filed_at, expires_at <= $1 AS is_dead \
+                 FROM {table} \
                  WHERE filed_at BETWEEN $3 AND $1 ORDER BY filed_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
                  dead AS (DELETE FROM {table} WHERE expires_at <= $1 \
-                 AND ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead)) RETURNING 1), \
+                 AND ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead)) \
+                 AND ((tableoid, ctid) IN (SELECT part, place FROM due)) IS TRUE RETURNING 1), \
                  live AS (UPDATE {table} SET filed_at = expires_at \
-                 WHERE ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead IS NOT TRUE))) \
+                 WHERE ctid = ANY (ARRAY(SELECT place FROM due WHERE is_dead IS NOT TRUE)) \
+                 AND ((tableoid, ctid) IN (SELECT part, place FROM due)) IS TRUE) \
                  SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM dead), (SELECT max(filed_at) FROM due)"
             )),
             purged_to: AtomicI64::new(i64::MIN),

@@ -27,6 +27,7 @@ mod golden;
 mod golden_sessions;
 mod hosts;
 mod indexes;
+mod partitions;
 mod private_server;
 #[path = "../shared/proxy.rs"]
 mod proxy;
