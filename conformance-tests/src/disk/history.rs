@@ -206,6 +206,11 @@ impl History {
         self.rounds.iter().take_while(|round| is_over(round)).count()
     }
 
+    /// The names of the verbs that have begun and were not acknowledged.
+    pub(super) fn under_way(&self, progress: &Progress) -> impl Iterator<Item = &'static str> {
+        progress.begun.difference(&progress.acknowledged).map(|number| self.verbs[*number].call.name())
+    }
+
     /// Whether `found` is what there was before a round, and some of the round's verbs.
     fn follows(
         &self,
@@ -282,6 +287,18 @@ impl Progress {
     }
 }
 
+impl Call {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Update { .. } => "update",
+            Self::Touch { .. } => "touch",
+            Self::Delete => "delete",
+            Self::Purge => "purge",
+        }
+    }
+}
+
 impl Verb {
     async fn call(&self, backend: &dyn SessionBackend) -> Result<()> {
         let now = at(NOW);
@@ -307,15 +324,8 @@ impl Verb {
 
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.call {
-            Call::Create { .. } => "create",
-            Call::Update { .. } => "update",
-            Call::Touch { .. } => "touch",
-            Call::Delete => "delete",
-            Call::Purge => "purge",
-        };
         let sessions: Vec<_> = self.changes.keys().map(|id| id.as_bytes()[0].to_string()).collect();
-        write!(f, "verb {} ({name} of session {})", self.number, sessions.join(", "))
+        write!(f, "verb {} ({} of session {})", self.number, self.call.name(), sessions.join(", "))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Power cuts at every point of a recording, with what each may leave behind.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -36,7 +36,7 @@ pub struct PowerCuts<'a> {
 }
 
 /// What was looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// Moments at which the power was cut.
@@ -45,6 +45,9 @@ pub struct Report {
     pub cuts: usize,
     /// Different ones among them, which the driver has opened.
     pub images: usize,
+    /// How many of these were left while a verb of that name was under way, or at the moment it was acknowledged. One
+    /// may count for several verbs.
+    pub images_by_verb: BTreeMap<&'static str, usize>,
 }
 
 /// A disk that a power cut may leave, and on which the store breaks its promise.
@@ -102,9 +105,11 @@ impl PowerCuts<'_> {
         let mut random = StdRng::seed_from_u64(self.seed);
         let mut disk = self.recording.start().clone();
         let (mut progress, mut report, mut found) = (Progress::default(), Report::default(), Found::new());
+        let mut images_by_verb: BTreeMap<&'static str, HashSet<u64>> = BTreeMap::new();
         let operations = self.recording.operations();
         for (place, operation) in operations.iter().enumerate() {
             disk.apply(operation)?;
+            let mut verbs: BTreeSet<_> = self.history.under_way(&progress).collect();
             let is_end = match operation {
                 Operation::Mark(text) => {
                     progress.note(text);
@@ -113,12 +118,16 @@ impl PowerCuts<'_> {
                 Operation::Close { .. } | Operation::Map { .. } => continue,
                 _ => matches!(operations.get(place + 1), None | Some(Operation::Sync { .. })),
             };
+            verbs.extend(self.history.under_way(&progress));
             report.points += 1;
             for fates in losses(disk.pending(), is_end, &mut random) {
                 report.cuts += 1;
                 let mut judge = |fates: &[Fate]| {
                     let image = disk.image(fates);
-                    let state = look(&image, workshop, &mut found, &mut examine)?;
+                    let (hash, state) = look(&image, workshop, &mut found, &mut examine)?;
+                    for verb in &verbs {
+                        images_by_verb.entry(verb).or_default().insert(hash);
+                    }
                     io::Result::Ok(match state {
                         Ok(state) => judge_state(self.history, &progress, self.durability, state),
                         Err(problem) => Err(problem.clone()),
@@ -138,6 +147,7 @@ impl PowerCuts<'_> {
             }
         }
         report.images = found.len();
+        report.images_by_verb = images_by_verb.iter().map(|(verb, images)| (*verb, images.len())).collect();
         Ok(Ok(report))
     }
 }
@@ -147,11 +157,12 @@ fn look<'a>(
     workshop: &Path,
     found: &'a mut Found,
     examine: &mut impl FnMut(&Path) -> Result<State, String>,
-) -> io::Result<&'a Result<State, String>> {
+) -> io::Result<(u64, &'a Result<State, String>)> {
     let mut hasher = DefaultHasher::new();
     image.hash(&mut hasher);
+    let hash = hasher.finish();
     let directory = workshop.join(format!("image-{}", found.len()));
-    Ok(match found.entry(hasher.finish()) {
+    let state = match found.entry(hash) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(place) => {
             fs::create_dir(&directory)?;
@@ -160,7 +171,8 @@ fn look<'a>(
             fs::remove_dir_all(&directory)?;
             state
         }
-    })
+    };
+    Ok((hash, state))
 }
 
 /// Fates of `pending`, several times over.

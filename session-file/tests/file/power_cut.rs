@@ -128,6 +128,9 @@ fn kept(durability: Durability) {
     println!("{}: {report:?}", name(durability));
     // As far as it has come when this was written; far fewer would mean that something is not recorded any more.
     assert!(report.points > 200 && report.images > 500, "{report:?}");
+    for verb in ["create", "update", "touch", "delete", "purge"] {
+        assert!(report.images_by_verb.get(verb).is_some_and(|images| *images > 20), "{verb}: {report:?}");
+    }
 }
 
 #[test]
