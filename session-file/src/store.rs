@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -107,26 +107,8 @@ impl Store {
             Err(error) if is_absent(&error) => return Ok(None),
             result => result.map_err(failed_record)?,
         };
-        let mut start = [0; START];
-        let mut length = 0;
-        loop {
-            let is_at_end = match file.read(&mut start[length..]) {
-                Ok(count) => {
-                    length += count;
-                    count == 0 || length == START
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed_record(error)),
-            };
-            // A file that goes on after what its head promises would have filled more of the buffer.
-            match Head::decode(id, &start[..length]) {
-                Ok(head) if is_at_end || head.file_length() == length => {
-                    return Ok(Some(Found { head, file, start: Bytes::copy_from_slice(&start[..length]) }));
-                }
-                Err(error) if is_at_end => return Err(error),
-                _ => {}
-            }
-        }
+        let (head, start) = read_start(id, &mut file)?;
+        Ok(Some(Found { head, file, start }))
     }
 
     /// Puts `record` in the place of `old`, or where there is nothing. Gives back its file, to be closed.
@@ -206,6 +188,30 @@ impl Found {
     }
 }
 
+/// What a record's file begins with: all of it, or as much as is read at once.
+fn read_start(id: SessionId, file: &mut impl Read) -> Result<(Head, Bytes)> {
+    let mut start = [0; START];
+    let mut length = 0;
+    loop {
+        let is_at_end = match file.read(&mut start[length..]) {
+            Ok(count) => {
+                length += count;
+                count == 0 || length == START
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed_record(error)),
+        };
+        // A file that goes on after what its head promises would have filled more of the buffer.
+        match Head::decode(id, &start[..length]) {
+            Ok(head) if is_at_end || head.file_length() == length => {
+                return Ok((head, Bytes::copy_from_slice(&start[..length])));
+            }
+            Err(error) if is_at_end => return Err(error),
+            _ => {}
+        }
+    }
+}
+
 fn open_root(path: &Path, create: bool) -> Result<Directory> {
     if path.as_os_str().is_empty() {
         return Err(Error::describe(ErrorKind::Config, "the path of the sessions' directory is empty"));
@@ -267,5 +273,56 @@ fn flush_parent(path: &Path) -> Result<()> {
     match File::open(parent).and_then(|parent| parent.sync_all()) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
         result => result.map_err(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use session_core::{Revision, Timestamp};
+
+    use super::*;
+
+    const ID: SessionId = SessionId::from_bytes([7; 16]);
+
+    /// A file that is read in pieces, with an interruption before each.
+    struct Pieces<'a> {
+        rest: &'a [u8],
+        size: usize,
+        is_interrupted: bool,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.is_interrupted = !self.is_interrupted;
+            if self.is_interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let size = self.size.min(buffer.len());
+            self.rest.read(&mut buffer[..size])
+        }
+    }
+
+    fn read(bytes: &[u8], size: usize) -> Result<Record> {
+        let (head, start) = read_start(ID, &mut Pieces { rest: bytes, size, is_interrupted: false })?;
+        head.record(&start)
+    }
+
+    #[test]
+    fn a_record_may_come_in_pieces() {
+        let [now, end] = [1_000, 2_000].map(|millis| Timestamp::from_millis(millis).unwrap());
+        let record = Record::new(Revision::first(1), now, end, end).with_data(vec![b'x'; 300]);
+        let bytes = encode(ID, &record).unwrap();
+        let longer = [&bytes[..], b"x"].concat();
+        for size in 1..=longer.len() {
+            assert_eq!(read(&bytes, size).unwrap(), record, "{size}");
+            assert_eq!(
+                read(&bytes[..bytes.len() - 1], size).unwrap_err().kind(),
+                ErrorKind::Corrupt,
+                "{size}"
+            );
+        }
+        assert_eq!(read(&longer, longer.len()).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
